@@ -72,6 +72,7 @@ def members_from_json(said: Mapping[str, Any]) -> tuple[Member, ...]:
 def card_text(name: str, version: int, card: ModelCard) -> str:
     """The card for people, Markdown."""
     genders = sorted({g for counts in card.groups.values() for g in counts}, key=lambda g: (g == UNKNOWN, g))
+    rows = {group: " | ".join(str(counts.get(g, 0)) for g in genders) for group, counts in card.groups.items()}
     lines = [
         f"# Face model {name}, version {version}",
         "",
@@ -84,7 +85,7 @@ def card_text(name: str, version: int, card: ModelCard) -> str:
         "",
         "| age | " + " | ".join(genders) + " |",
         "|---|" + "---|" * len(genders),
-        *(f"| {group} | " + " | ".join(str(counts.get(g, 0)) for g in genders) + " |" for group, counts in card.groups.items()),
+        *(f"| {group} | {row} |" for group, row in rows.items()),
         "",
         "A face unlike these is represented worse: look at the table before you judge a fit.",
         "",
@@ -101,8 +102,8 @@ def card_text(name: str, version: int, card: ModelCard) -> str:
         *(f"- {use};" for use in NOT_FOR[:-1]),
         f"- {NOT_FOR[-1]}.",
         "",
-        "Whoever is in it may withdraw. The studio then publishes the next version without that person, and holders of this",
-        "one are told to delete it.",
+        "Whoever is in it may withdraw. The studio then publishes the next version without that person, and holders of",
+        "this one are told to delete it.",
         "",
         "## Made of",
         "",

@@ -56,7 +56,7 @@ def egg_template() -> Template:
     landmarks = place_landmarks(mesh, np.c_[places, depth])
     parts = np.zeros(len(vertices), dtype=np.int8)
     front = vertices[:, 2] > 40
-    eye = (np.abs(np.abs(vertices[:, 0]) - 29) < 9) & (np.abs(vertices[:, 1] - 32) < 3.5) & front
+    eye = (np.abs(np.abs(vertices[:, 0]) - 29) < 13) & (np.abs(vertices[:, 1] - 32) < 8) & front
     mouth = (np.abs(vertices[:, 0]) < 14) & (np.abs(vertices[:, 1] + 33) < 2.5) & front
     parts[eye], parts[mouth] = EYE, MOUTH_INTERIOR
     return from_mesh("egg", mesh, *landmarks, parts=parts)

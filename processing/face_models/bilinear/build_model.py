@@ -61,8 +61,8 @@ def build_model(
 ) -> FaceModel:
     """The model of `members`, whose rigs and textures are found by their codes.
 
-    The order in which they are given does not matter: they are taken by their codes, and nothing else of a study enters,
-    so that the model without a member equals one that never had it. Albedo only where every member has a texture.
+    The order in which they are given does not matter: they are taken by their codes, and nothing else of a study
+    enters, so that the model without a member equals one that never had it. Albedo only where every member has a texture.
     Raises ModelError for too few members, one without a rig, rigs of other units, topologies or with NaN; RigError.
     """
     members = sorted(members, key=lambda m: m.code)
@@ -73,7 +73,9 @@ def build_model(
     expressions = settings.expressions or 1 + len(units)
     has_colour = bool(textures) and all(m.code in (textures or {}) for m in members) and template.mesh.uvs is not None
     shape_end = 0.8 if has_colour else 0.98
-    modes = tucker(tensor, identities, expressions, sweeps=settings.sweeps, progress=part(progress, 0, 0.65 * shape_end))
+    modes = tucker(
+        tensor, identities, expressions, sweeps=settings.sweeps, progress=part(progress, 0, 0.65 * shape_end)
+    )
     own = modes.identity * np.sqrt(len(members))
     mean, deviation = own.mean(axis=0), own.std(axis=0)
     bound = np.abs(mean) + WITHIN * deviation
@@ -120,8 +122,8 @@ def _rigs(
     without = [code for code in codes if code not in rigs]
     if without:
         raise ModelError(
-            f"no rig of {', '.join(without[:5])} ({len(without)} of {len(codes)}): make it, or leave the subject out of "
-            "the selection"
+            f"no rig of {', '.join(without[:5])} ({len(without)} of {len(codes)}): make it, or leave the subject out "
+            "of the selection"
         )
     opened = [RigSlabs(rigs[code]) for code in codes]
     topology = topology_id(template.mesh)
@@ -132,9 +134,9 @@ def _rigs(
                 "takes to this template"
             )
         if rig.names != opened[0].names:
-            other = sorted(set(rig.names) ^ set(opened[0].names))
+            other = ", ".join(sorted(set(rig.names) ^ set(opened[0].names))[:5]) or "another order"
             raise ModelError(
-                f"the rig of {code} has other units than that of {codes[0]} ({', '.join(other[:5]) or 'another order'}): "
+                f"the rig of {code} has other units than that of {codes[0]} ({other}): "
                 "make both with the same face units"
             )
     return opened
@@ -168,9 +170,7 @@ def _albedo(
         files = textures[members[number].code]
         return read_image(files.picture), None if files.seen is None else read_image(files.seen)
 
-    return colour_components(
-        len(members), read, template.mesh, template.parts, settings.colour, progress=progress
-    )
+    return colour_components(len(members), read, template.mesh, template.parts, settings.colour, progress=progress)
 
 
 def _method(

@@ -19,11 +19,12 @@ from processing.face_models.bilinear.tucker import leading
 from processing.face_models.face_model import Albedo
 from processing.geometry.mesh import Mesh
 from processing.geometry.uv_rasterization import texels_of
+from processing.template.face_mask import uv_mask
 from processing.template.template import EYE, MOUTH_INTERIOR
 
-#: Number of a member -> its texture (any square, 3) RGB, and which of its texels a camera saw (the same square) or None.
+#: Number of a member -> its texture (any square, 3) RGB, which texels a camera saw (the same square), or None.
 ReadTexture = Callable[[int], tuple[Image, NDArray[np.uint8] | None]]
-EYE_TEXELS = 24  # seen ones: with fewer, eyes tell nothing of the light
+EYE_TEXELS = 24  # of the texture as it came, seen ones: with fewer, eyes tell nothing of the light
 WHITE = 0.85  # of the eyes' values of a channel, this share is darker than the white of the eye
 MOST_GAIN = 3.0
 _SLAB_VALUES = 20_000_000
@@ -52,22 +53,26 @@ def colour_components(
     """The colours of `count` members, and (C,) the share of their variance in the first 1, 2, ... components.
 
     A texel that a member's cameras did not see has the others' mean colour in it. Texels that half of the members lack
-    are not in the model. Memory: a slab of texels of all members; what was read lies in a temporary file without a name.
+    are not in the model. In memory is a slab of texels of all; what was read lies in a temporary file without a name.
     Raises DataError for a texture that is no square picture and MeshError for a mesh without UVs.
     """
     texels = texels_of(mesh, settings.size_px, _MARGIN_PX)
-    corner_parts = parts[mesh.triangles[texels.triangle]]
-    skin = ~(corner_parts == MOUTH_INTERIOR).all(axis=1)
-    eyes = (corner_parts == EYE).all(axis=1)[skin]
-    index = texels.index[skin]
+    inside = (parts[mesh.triangles[texels.triangle]] == MOUTH_INTERIOR).all(axis=1)
+    index = texels.index[~inside]
+    eyes: dict[int, Bools] = {}  # of each size of pictures
     with tempfile.TemporaryFile() as file:
         colours = np.memmap(file, dtype=np.float32, mode="w+", shape=(count, len(index), 3))
         levels = np.ones((count, 3))
         for i in range(count):
-            picture, seen = _sized(*read(i), settings.size_px)
-            linear = to_linear(picture.reshape(-1, 3)[index])
-            linear[~seen.ravel()[index]] = np.nan
-            levels[i] = _level(linear, eyes, settings.matching)
+            picture, seen = _checked(*read(i))
+            size = len(picture)
+            if size not in eyes:
+                eyes[size] = uv_mask(mesh, parts == EYE, size)[..., 0] > 0
+            white = to_linear(picture[eyes[size] & seen])
+            small, known = _sized(picture, seen, settings.size_px)
+            linear = to_linear(small.reshape(-1, 3)[index])
+            linear[~known.ravel()[index]] = np.nan
+            levels[i] = _level(linear, white, settings.matching)
             colours[i] = linear
             progress(0.5 * (i + 1) / count, f"textures: {i + 1} of {count}")
         gains = (np.median(levels, axis=0) / levels).clip(1 / MOST_GAIN, MOST_GAIN).astype(np.float32)
@@ -88,8 +93,7 @@ def from_linear(values: NDArray[np.floating]) -> Floats32:
     return np.asarray(255 * np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055), dtype=np.float32)
 
 
-def _sized(picture: Image, seen: NDArray[np.uint8] | None, size_px: int) -> tuple[Floats32, Bools]:
-    """(S, S, 3) and (S, S): texels averaged over those that were seen."""
+def _checked(picture: Image, seen: NDArray[np.uint8] | None) -> tuple[Image, Bools]:
     if picture.ndim != 3 or picture.shape[0] != picture.shape[1] or picture.shape[2] != 3:
         raise DataError(f"a texture of shape {picture.shape}; wanted a square colour picture")
     if seen is None:
@@ -97,22 +101,26 @@ def _sized(picture: Image, seen: NDArray[np.uint8] | None, size_px: int) -> tupl
     seen = seen[..., 0] if seen.ndim == 3 else seen
     if seen.shape != picture.shape[:2]:
         raise DataError(f"a mask of seen texels of shape {seen.shape} beside a texture of {picture.shape[:2]}")
-    weight = (seen > 127).astype(np.float32)
+    return picture, np.asarray(seen > 127)
+
+
+def _sized(picture: Image, seen: Bools, size_px: int) -> tuple[Floats32, Bools]:
+    """(S, S, 3) and (S, S): texels averaged over those that were seen."""
+    weight = seen.astype(np.float32)
     size = (size_px, size_px)
     share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
     total = cv2.resize(picture.astype(np.float32) * weight[..., None], size, interpolation=cv2.INTER_AREA)
     return np.asarray(total / share[..., None].clip(1e-6), dtype=np.float32), np.asarray(share > 0.5)
 
 
-def _level(linear: Floats32, eyes: Bools, matching: ColourMatching) -> Floats:
-    """(3,) how light what is the same to all is in a member's texels (N, 3), NaN where unseen.
+def _level(linear: Floats32, white: Floats32, matching: ColourMatching) -> Floats:
+    """(3,) how light what is the same to all is: texels (N, 3), NaN where unseen, and those of the eyes (E, 3).
 
     Each channel by itself: a texture of any other gains has its level by these gains.
     """
     known = np.isfinite(linear).all(axis=1)
     if matching is ColourMatching.NONE or not known.any():
         return np.ones(3)
-    white = linear[eyes & known]
     if matching is ColourMatching.EYES and len(white) >= EYE_TEXELS:
         return np.asarray(np.quantile(white, WHITE, axis=0).clip(1e-3), dtype=np.float64)
     return np.asarray(linear[known].mean(axis=0).clip(1e-3), dtype=np.float64)

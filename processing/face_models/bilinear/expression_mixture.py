@@ -1,4 +1,4 @@
-"""A Gaussian mixture over the weights of a study's takes, by expectation maximisation (Dempster et al. 1977; Bishop 2006)."""
+"""A Gaussian mixture over the weights of a study's takes, by expectation maximisation (Dempster et al. 1977)."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def _log_parts(mixture: ExpressionMixture, weights: Floats) -> Floats:
 
 
 def _maximised(weights: Floats, shares: Floats) -> ExpressionMixture:
-    """The parts that are likeliest for shares (N, K) of the takes. A part that lost its takes keeps the whole's mean."""
+    """The parts that are likeliest for shares (N, K) of the takes. A part without takes has the mean of all."""
     floor = LEAST_SPREAD**2 * np.eye(weights.shape[1])
     mass = shares.sum(axis=0) + 1e-9
     means = (shares.T @ weights + 1e-9 * weights.mean(axis=0)) / mass[:, None]
@@ -52,7 +52,7 @@ def _maximised(weights: Floats, shares: Floats) -> ExpressionMixture:
 
 
 def _clusters(weights: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """(N,) the nearest of `count` takes far from each other (k-means++, Arthur and Vassilvitskii 2007), after ten steps."""
+    """(N,) the nearest of `count` centres: k-means++ (Arthur and Vassilvitskii 2007) and ten steps of k-means."""
     centres = weights[rng.integers(len(weights))][None]
     while len(centres) < count:
         away = np.square(weights[:, None] - centres).sum(axis=2).min(axis=1)

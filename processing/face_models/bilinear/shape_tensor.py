@@ -15,7 +15,8 @@ SLAB_VALUES = 40_000_000  # of all members together: 320 MB in double precision
 class MemberShapes(Protocol):
     """A member's shapes, of which slabs of vertices can be read; a rig's file is one (blendshapes.rig.RigSlabs)."""
 
-    vertices: int
+    @property
+    def vertices(self) -> int: ...
 
     def slab(self, start: int, stop: int) -> Floats32:
         """(stop - start, 1 + U, 3) mm: of these vertices, the place in the neutral and in each unit's shape."""

@@ -1,8 +1,8 @@
-"""Truncated Tucker decomposition of the data tensor in its identity and expression modes, streamed by slabs of vertices.
+"""Truncated Tucker decomposition of the data tensor in identity and expression, streamed by slabs of vertices.
 
 Higher-order SVD by the modes' Gram matrices (De Lathauwer, De Moor and Vandewalle 2000a), then higher-order orthogonal
-iteration (2000b) where the expression mode is truncated: with all expression parameters kept, the HOSVD is the optimum of
-the identity mode already. Vlasic et al. 2005 and Cao et al. 2013 leave the vertex mode as it is, and so does this.
+iteration (2000b) where the expression mode is truncated: with all expression parameters kept, the HOSVD is the
+optimum of the identity mode already. Vlasic et al. 2005 and Cao et al. 2013 leave the vertex mode as it is, and so does this.
 Sums are in double precision: Gram matrices square the range of values, and a face's details are a ten-thousandth of it.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from common.array_types import Floats
 from common.progress import Progress, no_progress, part
-from processing.face_models.bilinear_shapes import ModelError
 from processing.face_models.bilinear.shape_tensor import ShapeTensor
+from processing.face_models.bilinear_shapes import ModelError
 
 ENOUGH = 1e-9  # of the tensor's squared norm: a sweep that gains less is the last
 
@@ -33,7 +33,7 @@ class TuckerModes:
 
     @property
     def explained(self) -> Floats:
-        """(n_id,) the share of the variance about the mean shapes that the first 1, 2, ... identity parameters carry."""
+        """(n_id,) the share of the variance about the mean shapes in the first 1, 2, ... identity parameters."""
         around = max(1.0 - self.mean_share, 1e-300)
         kept = np.cumsum(self.identity_spectrum[: self.identity.shape[1]]) / max(self.norm2, 1e-300)
         return np.asarray(((kept - self.mean_share) / around).clip(0, 1))
@@ -94,7 +94,7 @@ def leading(gram: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 def core_slabs(tensor: ShapeTensor, identity: Floats) -> Iterator[tuple[int, int, Floats]]:
-    """The tensor projected on identity columns (n, n_id): vertices start..stop, (n_id, (stop - start) * 3, 1 + U) mm."""
+    """The tensor projected on columns (n, n_id): vertices start..stop and (n_id, (stop - start) * 3, 1 + U) mm."""
     turned = np.ascontiguousarray(identity.T)
     for start, stop, slab in tensor.slabs():
         flat = turned @ slab.reshape(len(slab), -1)

@@ -1,4 +1,4 @@
-"""A study's model: it reproduces its members, forgets who left, does not mind the order, and refuses what does not fit."""
+"""A study's model: it reproduces its members, forgets who left, minds no order, and refuses what does not fit."""
 
 import hashlib
 from dataclasses import replace
@@ -78,7 +78,7 @@ def test_the_order_of_members_does_not_matter(study: Study, model: FaceModel, tm
     assert digest(again, tmp_path / "a.npz") == digest(model, tmp_path / "b.npz")
 
 
-def test_fewer_expression_parameters_are_an_approximation(study: Study, model: FaceModel) -> None:
+def test_fewer_expression_parameters_are_an_approximation(study: Study) -> None:
     rigs, members = study
     errors = []
     for expressions in (10, 30, 53):
@@ -99,7 +99,7 @@ def test_a_small_study_has_fewer_parameters_than_members(study: Study) -> None:
     assert made.identity_count == 5
 
 
-def test_the_file_says_nothing_of_who(study: Study, model: FaceModel, tmp_path: Path) -> None:
+def test_the_file_says_nothing_of_who(model: FaceModel, tmp_path: Path) -> None:
     write_model(tmp_path / "m.npz", model)
     content = (tmp_path / "m.npz").read_bytes()
     plain = content + content.decode("utf-32-le", "ignore").encode()

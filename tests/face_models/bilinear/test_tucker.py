@@ -1,4 +1,4 @@
-"""The streamed Tucker decomposition: what is of low rank is recovered, slabs do not matter, sweeps never make it worse."""
+"""The streamed Tucker decomposition: low rank is recovered, slabs do not matter, sweeps never make it worse."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ def tensor_of(shapes: Floats, slab_values: int = 10**7) -> ShapeTensor:
 def low_rank(rng: np.random.Generator, members: int, shapes: int, vertices: int, ranks: tuple[int, int]) -> Floats:
     core = rng.standard_normal((*ranks, vertices, 3)) * 50 * 0.4 ** np.arange(ranks[0])[:, None, None, None]
     ids, exps = rng.standard_normal((members, ranks[0])), rng.standard_normal((shapes, ranks[1]))
-    return np.einsum("ia,je,aevd->ijvd", ids, exps, core, optimize=True)
+    return np.asarray(np.einsum("ia,je,aevd->ijvd", ids, exps, core, optimize=True))
 
 
 def approximation(tensor: ShapeTensor, identity: Floats, expression: Floats) -> Floats:
     parts = [core.reshape(core.shape[0], stop - start, 3, -1) for start, stop, core in core_slabs(tensor, identity)]
     core = np.concatenate(parts, axis=1)
-    return np.einsum("ia,avdk,ke,je->ijvd", identity, core, expression, expression, optimize=True)
+    return np.asarray(np.einsum("ia,avdk,ke,je->ijvd", identity, core, expression, expression, optimize=True))
 
 
 def angle(a: Floats, b: Floats) -> float:
