@@ -8,7 +8,7 @@ import numpy as np
 from common.array_types import Bools, Floats
 from processing.errors import MeshError, ShapeError
 from processing.face_models.face_model import FaceModel
-from processing.face_models.fitting.face_fit import FaceFit
+from processing.face_models.fitting.face_fit import FaceFit, knowledge
 from processing.face_models.fitting.face_state import (
     FaceState,
     ModelPoints,
@@ -16,13 +16,13 @@ from processing.face_models.fitting.face_state import (
     vertex_points,
     with_pose,
 )
-from processing.face_models.fitting.normal_equations import FitPrior, NormalEquations
+from processing.face_models.fitting.fit_figures import distances
+from processing.face_models.fitting.normal_equations import INDEPENDENT_MM, MEMBERS, FitPrior, NormalEquations
 from processing.face_models.fitting.robust import geman_mcclure, scatter
 from processing.face_models.fitting.vertex_sampling import spread_vertices
 from processing.geometry.procrustes import fit_motion
 from processing.template.template import SKIN
 
-INDEPENDENT_MM = 6.0  # residuals nearer to each other than this say the same
 _LEAST_VERTICES = 50
 
 
@@ -30,7 +30,7 @@ _LEAST_VERTICES = 50
 class VertexFitSettings:
     """How a mesh of the model's topology is fitted."""
 
-    prior: FitPrior = FitPrior()
+    prior: FitPrior = MEMBERS
     robust: bool = False  # vertices far off count little
     cell_mm: float = 3.5  # one vertex in so much is looked at
     iterations: int = 12
@@ -71,7 +71,7 @@ def fit_meshes(
     state = FaceState(np.zeros(model.identity_count), np.zeros((len(targets), len(model.units))), motions)
     share = min(1.0, (settings.cell_mm / INDEPENDENT_MM) ** 2)
     deviation = np.inf
-    equations = NormalEquations(state, settings.prior)
+    equations = NormalEquations(state, settings.prior, model.units)
     for _ in range(settings.iterations):
         before = state
         equations, deviation = _equations(model, points, targets, state, deviation, share, settings)
@@ -120,7 +120,7 @@ def _equations(
     else:
         now = max(float(np.sqrt(np.square(every).mean())), settings.floor_mm)
     deviation = min(deviation, now)
-    equations = NormalEquations(state, settings.prior)
+    equations = NormalEquations(state, settings.prior, model.units)
     for scan, (off, change) in enumerate(lines):
         weight = np.full(len(off), share / deviation**2)
         if settings.robust:
@@ -147,10 +147,11 @@ def _fit(
     identity, weights, motion = identity_of(model, state.scores), state.weights[scan], state.motions[scan]
     vertices = motion(model.face(identity, weights))
     off = np.linalg.norm(vertices - mesh_mm, axis=1)
-    shown = {"all": counted, "face": counted & model.topology.face}
+    there = np.isfinite(off)
     figures = {
-        name: {"mean_mm": float(off[which].mean()), "median_mm": float(np.median(off[which])),
-               "p95_mm": float(np.percentile(off[which], 95))}
-        for name, which in shown.items() if which.any()
-    }  # fmt: skip
-    return FaceFit(identity, state.scores, spread, weights, motion, vertices, {"distance": figures, "deviation_mm": deviation})
+        "face": distances(off, counted & model.topology.face, there),
+        "head": distances(off, counted, there),
+        "residual_mm": deviation,
+        **knowledge(state.scores, spread),
+    }
+    return FaceFit(identity, state.scores, spread, weights, motion, vertices, figures)
