@@ -22,6 +22,7 @@ THINNED_MM = 1.5
 MAX_MEDIAN_MM, MAX_UPPER_QUARTILE_MM = 12.0, 20.0
 LEAST_LANDMARKS = 20  # besides those of the jaw
 LEAST_TRIANGLES = 200
+_MOST_SCALE = 1e4  # of any unit that lengths are given in
 
 #: (68,) mm by which landmarks are off.
 LANDMARK_DEVIATION_MM = np.full(68, 2.0)
@@ -98,7 +99,9 @@ def _motion(model: FaceModel, landmarks_mm: Floats, scale: bool) -> Similarity:
     own = model.topology.landmark_points(model.topology.mesh.vertices_mm)[known]
     seen, weight = landmarks_mm[known], 1 / LANDMARK_DEVIATION_MM[known]
     try:
-        motion = fit_motion_robust(own, seen, weight, noise_mm=2.0)
+        motion = fit_motion_robust(own, seen, weight)
+        if not 1 / _MOST_SCALE < motion.scale < _MOST_SCALE:
+            raise Degenerate("hardly any extent")
         inner = np.flatnonzero(known) >= 17
         off = (np.linalg.norm(motion(own) - seen, axis=1) / motion.scale)[inner]
         if not (float(np.median(off)) <= MAX_MEDIAN_MM and float(np.quantile(off, 0.75)) <= MAX_UPPER_QUARTILE_MM):
