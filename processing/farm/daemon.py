@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +55,9 @@ from processing.farm.scheduling.worker_capacity import CapacityTracker
 from processing.farm.session_planner import SessionPlanner
 from processing.farm.settings import FarmSettings
 from processing.farm.store_watch import StoreWatch
+from processing.farm.template_files import FILE_NAMES, shared_files
 from processing.farm.workers_aside import COUNTED, WorkersAside
+from processing.stages.base import TEMPLATE
 from processing.stages.discovery import discover
 
 PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterwards
@@ -93,7 +96,9 @@ class FarmDaemon:
         self._stages = discover(*settings.stage_folders)
         self._versions = {name: stage.version for name, stage in self._stages.items()}
         self._capacity = CapacityTracker(self._stages, settings.device)
-        self._assignments = TaskBuilder(store_place, settings, self._stages, template.suffix)
+        self._shared: Mapping[str, Path] = {}
+        names = {TEMPLATE: f"template{template.suffix}", **FILE_NAMES}
+        self._assignments = TaskBuilder(store_place, settings, self._stages, names)
         self._listener = listener or FarmListener()
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()  # over _held, which the thread of the leases reads
@@ -103,7 +108,7 @@ class FarmDaemon:
         self._no_room = self._full = ""  # what is said of the store's disk, and of the last worker whose disk was full
         self._no_store = ""  # what is said of a store that is away
         self._swept = -SWEEP_EVERY_S
-        self._stored_template = ""  # its hash, once it is in the store
+        self._stored: frozenset[str] = frozenset()  # hashes of the shared files, once they are in the store
         self._watch = StoreWatch(engine, self._store)
         self._aside = WorkersAside(self._listener)
         self.summary = Summary()
@@ -117,7 +122,7 @@ class FarmDaemon:
     def run(self, *, until_idle: bool = False) -> Summary:
         """Work until stopped, or until nothing is left that can run. Jobs held at the end are given back."""
         begun = time.monotonic()
-        self._planner.template_digest = file_sha256(self._template)
+        self._read_shared()
         self._plan(PLAN_FOR_S)
         if until_idle and self._idle():  # nothing to do: no workers are started
             self.summary.seconds = time.monotonic() - begun
@@ -137,10 +142,10 @@ class FarmDaemon:
         return self.summary
 
     def plan_once(self) -> None:
-        """Put the template into the store and ask for every run that is missing."""
-        self._planner.template_digest = file_sha256(self._template)
+        """Put the template, and what is beside it, into the store and ask for every run that is missing."""
+        self._read_shared()
         if not (problem := self._watch.problem()):
-            self._put_template()
+            self._put_shared()
         else:
             self._listener.warned(problem)
         self._plan(float("inf"))
@@ -228,7 +233,7 @@ class FarmDaemon:
         if bool(before) != bool(self._no_store):
             self._listener.warned(self._no_store or f"the store is there again: {self._store.root}")
         if not self._no_store:
-            self._put_template()
+            self._put_shared()
         return not self._no_store
 
     def _disk_has_room(self) -> bool:
@@ -421,11 +426,19 @@ class FarmDaemon:
                 with contextlib.suppress(LeaseLost):
                     give_back(tx, one.lease)
 
-    def _put_template(self) -> None:
-        digest = self._planner.template_digest
-        if self._stored_template != digest and not self._store.exists(digest):
-            self._store.put_file(self._template, expected=digest)
-        self._stored_template = digest
+    def _read_shared(self) -> None:
+        """Which files all takes have in common now, and their identities."""
+        self._shared = shared_files(self._template, self._stages, self._listener.warned)
+        self._planner.shared = {source: file_sha256(path) for source, path in self._shared.items()}
+
+    def _put_shared(self) -> None:
+        digests = frozenset(self._planner.shared.values())
+        if self._stored != digests:
+            for source, path in self._shared.items():
+                digest = self._planner.shared[source]
+                if not self._store.exists(digest):
+                    self._store.put_file(path, expected=digest)
+        self._stored = digests
 
     def _progressed(self, event: ProgressEvent) -> None:
         self._listener.progressed(event["label"], event["stage"], event["done"], event["message"])

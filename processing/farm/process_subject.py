@@ -22,11 +22,11 @@ from processing.farm.execution.stage_run import DiskFull, Results, disk_full, ma
 from processing.farm.execution.subject_layout import ProcessedSubject
 from processing.farm.scheduling.content_keys import take_digest
 from processing.farm.scheduling.stage_graph import TakeInput, plan
-from processing.farm.template_files import template_file
+from processing.farm.template_files import shared_files, template_file
 from processing.files.stage_files import read_json
 from processing.files.subject_folder import find_takes
 from processing.files.take_folder import Take, read_photos, read_take
-from processing.stages.base import TAKE, TEMPLATE
+from processing.stages.base import TAKE
 from processing.stages.discovery import Stages
 from processing.stages.outputs import TAKE_FIGURES
 
@@ -88,15 +88,16 @@ def process_subject(
     begun = time.monotonic()
     takes, passed_over = read_takes(subject, options.expressions, listener.checking, out)
     identified = [TakeInput(t.name, t.expression, take_digest(t.folder)) for t in takes]
-    plan(
-        identified, "", stages, options.params
-    )  # what is wrong with the takes or the parameters is said before any work
+    plan(identified, {}, stages, options.params)  # what is wrong with takes or parameters is said before any work
     with _only_one(out) as work:
         _check_room(out, work, len(takes))
         file = template_file(options.template, lambda text: listener.checking(1.0, text))
-        runs = plan(identified, file_sha256(file), stages, options.params)
+        beside = None if options.template is None else work  # beside Mien's own template they are kept for all
+        files = shared_files(file, stages, lambda text: listener.checking(1.0, text), beside)
+        shared = {source: file_sha256(path) for source, path in files.items()}
+        runs = plan(identified, shared, stages, options.params)
         listener.planned(runs)
-        sources = {(t.name, TAKE): t.folder for t in takes} | {("", TEMPLATE): file}
+        sources = {(t.name, TAKE): t.folder for t in takes} | {("", source): path for source, path in files.items()}
         cache = RunCache(work)
         count = execute_runs(runs, stages, cache, sources, device=options.device, started=listener.started)
         results = results_of(runs, cache)

@@ -1,7 +1,7 @@
 """Asks for the runs of sessions that are new or have changed: records -> plan -> jobs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine
 
@@ -17,7 +17,8 @@ from processing.stages.discovery import Stages
 class SessionPlanner:
     """Remembers as what each session was planned, and plans those that have changed since. For one thread.
 
-    left: whether some are still to be planned.  template_digest: SHA-256 of the template, set before the first plan.
+    left: whether some are still to be planned.
+    shared: outside source -> SHA-256 of its file, set before the first plan.
     Sessions that cannot be planned are said in the summary's problems, and to the listener.
     """
 
@@ -31,7 +32,7 @@ class SessionPlanner:
         self._listener = listener
         self._planned: dict[str, tuple[int, ...]] = {}
         self.left = True
-        self.template_digest = ""
+        self.shared: Mapping[str, str] = {}
 
     def plan_changed(self, marks: Sequence[SessionMark], end: float) -> None:
         """At least one session, and no further one after the moment `end` of the monotonic clock, s."""
@@ -48,7 +49,7 @@ class SessionPlanner:
             takes = by_session(ready_takes(tx, sessions=[mark.session_id])).get(mark.code, [])
             if not takes:
                 return
-            planned = plan_session(tx, takes, self.template_digest, self._stages, self._settings.params)
+            planned = plan_session(tx, takes, self.shared, self._stages, self._settings.params)
         looks = self._plan_looks(mark)
         if planned.problem:
             if mark.closed:  # else the neutral may come yet
@@ -69,6 +70,6 @@ class SessionPlanner:
         with transaction(self._engine) as tx:
             takes = by_session(ready_takes(tx, sessions=[mark.session_id]))[mark.code]
             params = self._settings.params
-            planned = plan_session(tx, takes, self.template_digest, self._stages, params, urgent=True)
+            planned = plan_session(tx, takes, self.shared, self._stages, params, urgent=True)
             self._summary.planned += enqueue_plan(tx, planned, URGENT)
         return {run.key for run in planned.runs}

@@ -4,6 +4,7 @@ import dataclasses
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -15,10 +16,14 @@ from processing.errors import DataError
 # Outside sources: files that no stage makes.
 TAKE = "take"  # the folder of photographs and params.json
 TEMPLATE = "template"  # the template's file
+FACE_UNITS = "face units"  # the template's generic expression units, a file beside it
+MEMBERS = "members"  # JSON of a study's subjects: code, age group, gender
 SCAN_FILE = "scan file"  # a scan that is there already
 PLACED_LANDMARKS = "placed landmarks"  # landmarks that a person placed
-OUTSIDE = (TAKE, TEMPLATE, SCAN_FILE, PLACED_LANDMARKS)
+OUTSIDE = (TAKE, TEMPLATE, FACE_UNITS, MEMBERS, SCAN_FILE, PLACED_LANDMARKS)
+SHARED = (TEMPLATE, FACE_UNITS)  # those that all takes of a study have in common
 NEUTRAL = "neutral:"  # before a need: of the subject's neutral take, not of this one
+EACH = "each:"  # before a need: of every accepted take of the subject, or of every subject of the selection
 
 
 _WORDING = Wording(
@@ -34,6 +39,14 @@ class ParamsError(StageError):
     """A parameter that no stage has, or of a wrong type."""
 
     exit_code: ClassVar[int] = 2
+
+
+class Scope(StrEnum):
+    """What one run of a stage is of: a take, a subject (its accepted takes), a study (the subjects of a selection)."""
+
+    TAKE = "take"
+    SUBJECT = "subject"
+    STUDY = "study"
 
 
 @dataclass(frozen=True)
@@ -134,6 +147,7 @@ class Inputs:
     threads: int | None = None  # processors that this run may keep busy; None: all that the process may use
     memory_gb: float | None = None  # photographs and maps held in memory, the rest lie in files; None: the stage's own
     progress: Progress = field(default=no_progress, compare=False)
+    many: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)  # those of needs with `each:`, see `each`
 
     def __getitem__(self, name: str) -> Path:
         return self.paths[name]
@@ -142,35 +156,52 @@ class Inputs:
         """An input that not every run has: of the neutral, or from outside."""
         return self.paths.get(name)
 
+    def each(self, name: str) -> Mapping[str, Path]:
+        """The files of a need with `each:`, in the order of the protocol, or of the selection.
+
+        By label: a subject's takes as in '1_neutral', a study's subjects by code. Empty where nothing was given.
+        """
+        return self.many.get(name, {})
+
 
 @dataclass(frozen=True)
 class Need:
-    """Where an input comes from: an outside source (`stage` empty), or a stage's output of this or the neutral take."""
+    """Where an input comes from: an outside source (`stage` empty), or the output of a stage."""
 
     source: str  # one of OUTSIDE; empty for a stage's output
     stage: str = ""
     output: str = ""
     of_neutral: bool = False  # the output is that of the subject's neutral take
+    each: bool = False  # it is that of every take of the subject, or of every subject of the study
 
     @property
     def text(self) -> str:
         """The need as `parse` reads it, in full."""
-        return self.source or f"{NEUTRAL if self.of_neutral else ''}{self.stage}.{self.output}"
+        before = f"{EACH if self.each else ''}{NEUTRAL if self.of_neutral else ''}"
+        return self.source or f"{before}{self.stage}.{self.output}"
 
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
-        """An outside source, `stage` (its output called like the input), `stage.output`, `neutral:stage.output`."""
+        """An outside source, `stage` (its output called like the input) or `stage.output`.
+
+        Before a stage may stand `each:`, `neutral:`, or both in this order.
+        """
         if text in OUTSIDE:
             return cls(text)
+        each = text.startswith(EACH)
+        text = text.removeprefix(EACH)
         of_neutral = text.startswith(NEUTRAL)
         stage, _, output = text.removeprefix(NEUTRAL).partition(".")
-        return cls("", stage, output or name, of_neutral)
+        return cls("", stage, output or name, of_neutral, each)
 
 
 class Stage:
     """One step from files to files. Subclass it in a file of its own; discovery finds it.
 
     name, version: part of the key; raise the version when the same inputs and parameters would give another result.
+    scope: what one run is of. A subject's reads outputs of its takes (`each:`, `neutral:`) and of the subject's other
+    stages; a study's those of each subject (`each:`), of each one's neutral take (`each:neutral:`) and of the study.
+    fewest: with fewer takes, or subjects, there is no run of a stage whose needs have an `each:`.
     needs: input name -> where from (see Need.parse).
     makes: output name -> file suffix; `run` writes `out/<name>.<suffix>`.
     time_share: about how long a run takes beside the other stages' of a take; progress bars move evenly with it.
@@ -181,6 +212,8 @@ class Stage:
     version: ClassVar[int]
     needs: ClassVar[Mapping[str, str]]
     makes: ClassVar[Mapping[str, str]]
+    scope: ClassVar[Scope] = Scope.TAKE
+    fewest: ClassVar[int] = 1
     resources: ClassVar[Resources] = Resources()
     time_share: ClassVar[float] = 1.0
     urgent: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from processing.stages.base import Stage, StageError
+from processing.stages.base import EACH, MEMBERS, NEUTRAL, OUTSIDE, SHARED, Need, Scope, Stage, StageError
 
 Stages = Mapping[str, Stage]
 BUILT_IN = Path(__file__).parent
@@ -46,17 +46,55 @@ def in_order(stages: Stages) -> Sequence[str]:
     graph: dict[str, set[str]] = {}
     for name, stage in stages.items():
         graph[name] = set()
+        if stage.urgent and stage.scope is not Scope.TAKE:
+            raise StageError(
+                f"stage {name} of a {stage.scope} cannot be urgent: nobody waits for it beside the subject"
+            )
         for what, need in stage.parsed_needs():
             if need.source:
+                _check_source(stage, what, need)
                 continue
             if need.stage not in stages or need.output not in stages[need.stage].makes:
                 raise StageError(f"stage {name} needs '{what}' of {need.stage}.{need.output}, which nothing makes")
+            _check_scope(stage, what, need, stages[need.stage].scope)
             if not (need.of_neutral and need.stage == name):
                 graph[name].add(need.stage)
     try:
         return list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         raise StageError(f"stages need each other in a circle: {' <- '.join(error.args[1])}") from None
+
+
+def _check_source(stage: Stage, what: str, need: Need) -> None:
+    """Raises StageError for an outside source that a run of this scope does not have."""
+    lacking = {
+        Scope.TAKE: (MEMBERS,),
+        Scope.SUBJECT: tuple({*OUTSIDE} - {*SHARED}),
+        Scope.STUDY: tuple({*OUTSIDE} - {*SHARED, MEMBERS}),
+    }
+    if need.source in lacking[stage.scope]:
+        raise StageError(f"stage {stage.name} needs '{what}' from '{need.source}', which a {stage.scope} does not have")
+
+
+# Scope of a stage -> scope of what it reads -> how the need may be written.
+_FORMS: Mapping[Scope, Mapping[Scope, tuple[str, ...]]] = {
+    Scope.TAKE: {Scope.TAKE: ("", NEUTRAL)},
+    Scope.SUBJECT: {Scope.TAKE: (EACH, NEUTRAL), Scope.SUBJECT: ("",)},
+    Scope.STUDY: {Scope.TAKE: (f"{EACH}{NEUTRAL}",), Scope.SUBJECT: (EACH,), Scope.STUDY: ("",)},
+}
+
+
+def _check_scope(stage: Stage, what: str, need: Need, of: Scope) -> None:
+    """Raises StageError for a need that a stage of this scope cannot have, and says how it is written."""
+    forms = _FORMS[stage.scope].get(of)
+    if forms is None:
+        raise StageError(
+            f"stage {stage.name} is of a {stage.scope} and needs '{what}' of {need.stage}, which is of a {of}: "
+            "what is made of more takes cannot be read by what is made of fewer"
+        )
+    if f"{EACH if need.each else ''}{NEUTRAL if need.of_neutral else ''}" not in forms:
+        ways = " or ".join(f"'{form}{need.stage}.{need.output}'" for form in forms)
+        raise StageError(f"stage {stage.name} of a {stage.scope} needs '{what}' as '{need.text}': write {ways}")
 
 
 def upstream(stages: Stages, *wanted: str) -> Stages:

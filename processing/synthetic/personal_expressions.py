@@ -20,12 +20,12 @@ from processing.synthetic.face_population import TRAITS, Person, Population
 from processing.template.expression_recipes import EXPRESSION_RECIPES
 
 SAID_BY_TRAITS = 0.6  # share of the variance of a person's ways that goes with who they are
-GAIN = 0.17  # standard deviation of the logarithm of a unit's strength
+GAIN = 0.15  # standard deviation of the logarithm of a unit's strength
 SIDE_GAIN = 0.09  # of the same, left against right
-TURN_RAD, SCALE = np.radians(8.0), 0.18  # of the fields that turn skin's motion, and of the logarithm that scales it
+TURN_RAD, SCALE = np.radians(7.0), 0.16  # of the fields that turn skin's motion, and of the logarithm that scales it
 ONE_SIDED = 0.35  # of a field's spread, what differs between the halves of the face
 FIELDS, FIELD_MM = 5, 55.0  # how many fields a map mixes, and how far they reach
-OWN_MM = 0.8  # standard deviation of what lips and cheeks do besides, at each place
+OWN_MM = 0.6  # standard deviation of what lips and cheeks do besides, at each place
 # Landmarks (Multi-PIE; negative: between two) about which lips and cheeks do something of their own: mm of reach.
 _PLACES: tuple[tuple[tuple[int, ...], float], ...] = (
     ((48,), 10.0), ((54,), 10.0), ((51, 62, 57), 11.0), ((50,), 9.0), ((52,), 9.0), ((58,), 9.0), ((56,), 9.0),
@@ -37,6 +37,7 @@ _STILL = ("eyeBlink", "eyeLook", "tongueOut")  # what must close, or turns an ey
 _ALONG = ("mouthClose", "jawOpen")  # the first undoes the second: they share their ways
 _CALM = {"jawOpen": 0.35, "jawForward": 0.5, "jawLeft": 0.5, "jawRight": 0.5, "eyeSquint": 0.5, "eyeWide": 0.4}
 _GATE_MM = 1.0  # motion from which on a place takes part in what is one's own
+STILL_MM = 0.02  # what no unit moves farther belongs to the skull
 PERFORMED = (0.86, 1.0)  # strength with which an expression is performed
 ONSET = (0.7, 1.8)  # exponents of that strength by which secondary units follow
 MOST_ALONG = 0.35  # weight of a unit that comes along
@@ -76,11 +77,10 @@ def personal_face(people: Population, person: Person, rng: np.random.Generator) 
     """The person's own units. Generic ones are carried over by deformation gradients (Sumner and Popovic 2004)."""
     neutral = people.with_eyes(person.neutral_mm, person.neutral_mm)
     average = people.control.vertices_mm
-    transfer = DeformationTransfer(people.control.with_vertices(neutral))
-    carried = np.zeros_like(people.control_units_mm)
-    for number, offset in enumerate(people.control_units_mm):
-        if offset.any():
-            carried[number] = transfer(average, average + offset) - neutral
+    moved = np.linalg.norm(people.control_units_mm, axis=2).max(axis=0)
+    still = (moved < STILL_MM).astype(np.float64)
+    transfer = DeformationTransfer(people.control.with_vertices(neutral), still)
+    carried = transfer.of_units(average, people.control_units_mm)
     ways = _Ways.of(person, people.units, rng)
     basis = _basis(people)
     shapes = np.empty_like(carried)

@@ -97,7 +97,7 @@ def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Any) -> 
 
     with reading(studio.engine) as tx:
         digest = hashlib.sha256(studio.template.read_bytes()).hexdigest()
-        plans = all_plans(tx, digest, discover(TOYS), studio.settings().params)
+        plans = all_plans(tx, {"template": digest}, discover(TOYS), studio.settings().params)
         why = {(m.take, m.stage): m.why for m in missing_runs(tx, plans)}
     assert why == {
         ("2_smile", "measure"): "failed: 2_smile is poisoned",

@@ -2,7 +2,7 @@
 
 Written down from the stages as they were; a new stage has none to keep. A stage whose version rises gets new keys, and
 so do those behind it:
-`plan(TAKES, "t" * 64, discover(), CHANGED)` gives them.
+`plan(TAKES, {"template": "t" * 64}, discover(), CHANGED)` gives them.
 """
 
 import pytest
@@ -61,7 +61,7 @@ WITH_CHANGES = {
 def test_keys_are_those_of_the_results_that_farms_have_kept(
     params: dict[str, dict[str, object]], keys: dict[tuple[str, str], str]
 ) -> None:
-    planned = {(run.take, run.stage): run.key for run in plan(TAKES, "t" * 64, discover(), params)}
+    planned = {(run.take, run.stage): run.key for run in plan(TAKES, {"template": "t" * 64}, discover(), params)}
     assert {of: planned.get(of) for of in keys} == keys
 
 

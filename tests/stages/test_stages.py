@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.stages import outputs
-from processing.stages.base import TAKE, TEMPLATE, Inputs, Need, ParamsError, Stage, StageError, StageParams
+from processing.stages.base import OUTSIDE, TAKE, Inputs, Need, ParamsError, Stage, StageError, StageParams
 from processing.stages.discovery import discover, in_order
 
 
@@ -20,7 +20,7 @@ def test_miens_own_stages_fit_together() -> None:
     for name, stage in stages.items():
         assert stage.version >= 1
         for _, need in stage.parsed_needs():
-            assert need.source in (TAKE, TEMPLATE) or need.stage in seen or (need.of_neutral and need.stage == name)
+            assert need.source in OUTSIDE or need.stage in seen or (need.of_neutral and need.stage == name)
         assert stage.Params.from_mapping(stage.Params().to_mapping()) == stage.Params()
         seen.add(name)
 

@@ -16,7 +16,7 @@ from db.studio import open_studio
 from processing.farm.scheduling.missing_runs import missing_runs
 from processing.farm.scheduling.run_planning import all_plans
 from processing.farm.settings import FarmSettings
-from processing.farm.template_files import studio_template
+from processing.farm.template_files import shared_files, studio_template
 from processing.stages.discovery import discover
 
 
@@ -26,9 +26,10 @@ def missing_report(
     """The missing runs as data, of one subject or of all."""
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
         settings = FarmSettings.load(studio.settings, template=template)
-        digest = file_sha256(studio_template(studio.settings.home, settings.template))
-        plans = all_plans(tx, digest, discover(*settings.stage_folders), settings.params, subject=subject,
-                          unclosed=settings.open_sessions)  # fmt: skip
+        stages = discover(*settings.stage_folders)
+        files = shared_files(studio_template(studio.settings.home, settings.template), stages)
+        shared = {source: file_sha256(path) for source, path in files.items()}
+        plans = all_plans(tx, shared, stages, settings.params, subject=subject, unclosed=settings.open_sessions)
         return [asdict(missing) for missing in missing_runs(tx, plans)]
 
 

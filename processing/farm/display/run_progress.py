@@ -53,10 +53,10 @@ class RunProgressDisplay(ProcessListener):
         """The listener of a run; what was planned before it is done."""
         part, begun = self._part_of(run), time.monotonic()
         if not self.console.is_terminal:
-            self.console.print(f"{run.take}  {run.stage}", highlight=False)
+            self.console.print(f"{run.label}  {run.stage}", highlight=False)
 
         def report(done: float, message: str) -> None:
-            part(done, f"{run.take}  {run.stage}: {message} ({time.monotonic() - begun:.0f} s)")
+            part(done, f"{run.label}  {run.stage}: {message} ({time.monotonic() - begun:.0f} s)")
 
         report(0.0, "starting")
         return report

@@ -79,10 +79,10 @@ class RunCache:
 
 
 class RunFailed(DataError):
-    """A stage of a take failed; the message names both."""
+    """A stage of a take, a subject or a study failed; the message names both."""
 
     def __init__(self, run: StageRun, cause: DataError) -> None:
-        super().__init__(f"{run.take}, stage {run.stage}: {cause}")
+        super().__init__(f"{run.label}, stage {run.stage}: {cause}")
         self.cause = cause
 
 
@@ -98,7 +98,8 @@ def execute_runs(
 ) -> int:
     """Run what is missing, in order; the number of runs made.
 
-    sources: (take name, 'take'), ("", another need that files from outside meet) -> path.  device, memory_gb: as Inputs
+    sources: (take name, 'take'), ("", another need that files from outside meet), (label, need) where it is of each
+    -> path.  device, memory_gb: as Inputs
     has them.  started: called before each run, gives its progress listener.
     Raises RunFailed at the first stage that refuses its inputs; what was finished before stays.
     """
@@ -109,8 +110,8 @@ def execute_runs(
         present = {run.key for run in ordered if cache.sound(run.key)}
         todo = missing(ordered, present)
         for run in todo:
-            paths = input_paths(run, cache, sources)
-            inputs = Inputs(paths, device=device, memory_gb=memory_gb, progress=started(run))
+            paths, many = input_paths(run, cache, sources)
+            inputs = Inputs(paths, device=device, memory_gb=memory_gb, progress=started(run), many=many)
             temporary = cache.temporary(run.key)
             try:
                 made = run_stage(stages[run.stage], run.params, inputs, temporary)
@@ -123,28 +124,38 @@ def execute_runs(
     return len(todo)
 
 
-def input_paths(run: StageRun, cache: RunCache, sources: Mapping[tuple[str, str], Path]) -> dict[str, Path]:
-    """Where a run's inputs lie. Raises StageError when a needed run has no result."""
+def input_paths(
+    run: StageRun, cache: RunCache, sources: Mapping[tuple[str, str], Path]
+) -> tuple[dict[str, Path], dict[str, dict[str, Path]]]:
+    """Where a run's inputs lie, those of each part apart. Raises StageError when a needed run has no result."""
     paths: dict[str, Path] = {}
-    for name, item in run.inputs.items():
+    many: dict[str, dict[str, Path]] = {}
+    for name, label, item in run.sources():
         if isinstance(item, StageOutput):
             outputs = cache.outputs(item.key)
             if outputs is None or item.output not in outputs:
-                raise StageError(f"{run.take}, stage {run.stage}: its input '{name}' is gone; run the command again")
-            paths[name] = outputs[item.output].path
+                raise StageError(f"{run.label}, stage {run.stage}: its input '{name}' is gone; run the command again")
+            path = outputs[item.output].path
         else:
-            paths[name] = sources[run.take if item.source == TAKE else "", item.source]
-    return paths
+            path = sources[label or (run.take if item.source == TAKE else ""), item.source]
+        if label:
+            many.setdefault(name, {})[label] = path
+        else:
+            paths[name] = path
+    return paths, many
 
 
 def results_of(runs: Iterable[StageRun], cache: RunCache) -> dict[str, dict[str, dict[str, Output]]]:
-    """What finished runs made: take -> stage -> output -> file. Raises DataError when some of it is gone."""
+    """What finished runs made: take ("" of the subject, of the study) -> stage -> output -> file.
+
+    Raises DataError when some of it is gone.
+    """
     results: dict[str, dict[str, dict[str, Output]]] = {}
     for run in runs:
         outputs = cache.outputs(run.key)
         if outputs is None:
             raise DataError(
-                f"{run.take}: what stage {run.stage} made is gone from {cache.folder}; run the command again"
+                f"{run.label}: what stage {run.stage} made is gone from {cache.folder}; run the command again"
             )
         results.setdefault(run.take, {})[run.stage] = outputs
     return results

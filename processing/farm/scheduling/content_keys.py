@@ -2,12 +2,13 @@
 
 A run's key is the SHA-256 of its stage, the stage's version, its parameters and its inputs' identities. A file from
 outside is identified by its hash; a take by the hashes of its files; another run's output by that run's key and the
-output's name, so that every key of a subject is known before anything has run. Paths, machines and times play no part.
+output's name, so that every key of a subject is known before anything has run; the same output of many takes or
+subjects by their labels with these identities, in their order. Paths, machines and times play no part.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ def content_key(stage: str, version: int, params: Mapping[str, Any], inputs: Map
 def output_identity(key: str, output: str) -> str:
     """The identity of a run's output, before it is made as after."""
     return _digest({"output": output, "run": key})
+
+
+def each_identity(identities: Iterable[tuple[str, str]]) -> str:
+    """The identity of an input that is of many takes or subjects: (label, identity), in their order."""
+    return _digest({"each": [list(one) for one in identities]})
 
 
 def listing_digest(files: Mapping[str, str]) -> str:

@@ -64,7 +64,7 @@ def _listing(
 def plan_session(
     tx: Session,
     takes: Sequence[ReadyTake],
-    template_digest: str,
+    shared: Mapping[str, str],
     stages: Stages,
     params: Mapping[str, Any],
     *,
@@ -72,6 +72,7 @@ def plan_session(
 ) -> SessionPlan:
     """The runs of one session's takes; a session that cannot be planned says why and does not stop the others.
 
+    shared: outside source -> identity, as stage_graph.plan has it.
     urgent: those of urgent stages, instead of all that a dataset needs.
     Takes without a calibration wait for one, and do not stop those that have one.
     """
@@ -85,7 +86,9 @@ def plan_session(
             TakeInput(take.label, take.expression, listing.digest)
             for take, listing in zip(takes, listings, strict=True)
         ]
-        runs = plan_urgent(sources, stages, params) if urgent else plan(sources, template_digest, stages, params)
+        runs = (
+            plan_urgent(sources, stages, params) if urgent else plan(sources, shared, stages, params, of_subject=False)
+        )
         return SessionPlan(first.session, first.subject, takes, runs)
     except DataError as error:
         return SessionPlan(first.session, first.subject, takes, [], str(error))
@@ -101,7 +104,7 @@ def by_session(takes: Sequence[ReadyTake]) -> dict[str, list[ReadyTake]]:
 
 def all_plans(
     tx: Session,
-    template_digest: str,
+    shared: Mapping[str, str],
     stages: Stages,
     params: Mapping[str, Any],
     *,
@@ -111,7 +114,7 @@ def all_plans(
     """Every session's plan; those of closed sessions alone, or of open and paused ones too."""
     marks = [mark.session_id for mark in session_marks(tx, unclosed=unclosed)]
     grouped = by_session(ready_takes(tx, subject=subject, sessions=marks))
-    return [plan_session(tx, takes, template_digest, stages, params) for takes in grouped.values()]
+    return [plan_session(tx, takes, shared, stages, params) for takes in grouped.values()]
 
 
 def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) -> int:
@@ -122,7 +125,7 @@ def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) ->
 
 def _spec(run: StageRun, take: ReadyTake, priority: int) -> JobSpec:
     inputs: list[InputFile | InputMade] = []
-    for name, source in run.inputs.items():
+    for name, _label, source in run.sources():
         if isinstance(source, StageOutput):
             inputs.append(InputMade(name, source.key, source.output))
         else:

@@ -11,7 +11,7 @@ from processing.errors import DataError
 from processing.farm.scheduling.run_planning import TakeListing, take_listing
 from processing.farm.scheduling.tasks import Task
 from processing.farm.settings import FarmSettings
-from processing.stages.base import TAKE, TEMPLATE, Stage
+from processing.stages.base import TAKE, Stage
 from processing.stages.discovery import BUILT_IN
 
 TAKES_REMEMBERED = 64
@@ -25,12 +25,12 @@ class TaskBuilder:
     """Makes tasks of leases; remembers takes, for their next stages ask again soon."""
 
     def __init__(
-        self, store_place: str, settings: FarmSettings, stages: Mapping[str, Stage], template_suffix: str
+        self, store_place: str, settings: FarmSettings, stages: Mapping[str, Stage], file_names: Mapping[str, str]
     ) -> None:
         self._store_place = store_place
         self._settings = settings
         self._stages = stages
-        self._template_suffix = template_suffix
+        self._file_names = file_names  # of outside sources
         self._takes: dict[int, tuple[str, str, TakeListing]] = {}
 
     def task_of(self, tx: Session, lease: Lease, studio: str) -> Task:
@@ -47,8 +47,8 @@ class TaskBuilder:
             sha256 = lease.inputs[name][0]
             if need.source == TAKE:
                 take_inputs.append(name)
-            elif need.source == TEMPLATE:
-                files[name] = (sha256, f"template{self._template_suffix}")
+            elif need.source:
+                files[name] = (sha256, self._file_names[need.source])
             else:
                 files[name] = (sha256, self._stages[need.stage].file_name(need.output))
         subject, take_name, listing = self._take(tx, lease)

@@ -40,7 +40,7 @@ def planned(subject: Path) -> tuple[list[StageRun], dict[tuple[str, str], Path]]
     takes = [TakeInput(n, n.partition("_")[2], take_digest(subject / n)) for n in NAMES]
     params = {"measure": {"control": str(subject.parent / "control")}}
     sources = {(n, "take"): subject / n for n in NAMES} | {("", "template"): subject.parent / "template"}
-    return plan(takes, "t" * 64, TOYS, params), sources
+    return plan(takes, {"template": "t" * 64}, TOYS, params), sources
 
 
 def measured(subject: Path) -> Counter[str]:

@@ -69,7 +69,7 @@ def plans(studio: Any) -> dict[tuple[str, str], str]:
     """(take, stage) -> key, of the session with the missing view."""
     stages = discover(*studio.settings().stage_folders)
     with reading(studio.engine) as tx:
-        found = all_plans(tx, "t" * 64, stages, studio.settings().params)
+        found = all_plans(tx, {"template": "t" * 64}, stages, studio.settings().params)
     (mine,) = [planned for planned in found if planned.session == studio.session]
     assert not mine.problem
     return {(run.take, run.stage): run.key for run in mine.runs}

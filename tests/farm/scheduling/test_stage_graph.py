@@ -18,7 +18,7 @@ from processing.farm.scheduling.stage_graph import (
     plan,
     plan_given,
 )
-from processing.stages.base import ParamsError
+from processing.stages.base import TEMPLATE, ParamsError
 from processing.stages.discovery import discover, upstream
 
 TOYS = discover(Path(__file__).parents[1] / "toy_stages")
@@ -74,7 +74,7 @@ def test_photographs_that_swap_places_are_another_take() -> None:
 
 
 def test_three_takes_give_every_run_once_makers_first() -> None:
-    runs = plan(TAKES, "t" * 64, TOYS)
+    runs = plan(TAKES, {TEMPLATE: "t" * 64}, TOYS)
     assert {(r.take, r.stage) for r in runs} == {(t.name, s) for t in TAKES for s in TOYS}
     assert len({r.key for r in runs}) == len(runs)
     seen: set[str] = set()
@@ -84,7 +84,7 @@ def test_three_takes_give_every_run_once_makers_first() -> None:
 
 
 def test_expressions_need_the_neutrals_run_and_the_neutral_does_not() -> None:
-    runs = {(r.take, r.stage): r for r in plan(TAKES, "t" * 64, TOYS)}
+    runs = {(r.take, r.stage): r for r in plan(TAKES, {TEMPLATE: "t" * 64}, TOYS)}
     wanted = StageOutput(runs["1_neutral", "measure"].key, "size")
     assert runs["2_smile", "compare"].inputs["neutral"] == wanted
     assert runs["3_anger", "compare"].inputs["neutral"] == wanted
@@ -93,7 +93,7 @@ def test_expressions_need_the_neutrals_run_and_the_neutral_does_not() -> None:
 
 
 def keys_of(takes: list[TakeInput], template: str = "t" * 64, **params: Any) -> dict[tuple[str, str], str]:
-    return {(r.take, r.stage): r.key for r in plan(takes, template, TOYS, params)}
+    return {(r.take, r.stage): r.key for r in plan(takes, {TEMPLATE: template}, TOYS, params)}
 
 
 def changed(before: dict[tuple[str, str], str], after: dict[tuple[str, str], str]) -> set[tuple[str, str]]:
@@ -120,13 +120,13 @@ def test_the_version_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_equal_photographs_share_their_runs() -> None:
     twice = [TAKES[0], TakeInput("2_smile", "smile", "7" * 64), TakeInput("3_smile", "smile", "7" * 64)]
-    runs = plan(twice, "t" * 64, TOYS)
+    runs = plan(twice, {TEMPLATE: "t" * 64}, TOYS)
     assert len(runs) == 9
     assert len(missing(runs, ())) == 6
 
 
 def test_goal_minus_present_is_missing_and_descendants_are_all_that_follow() -> None:
-    runs = plan(TAKES, "t" * 64, TOYS)
+    runs = plan(TAKES, {TEMPLATE: "t" * 64}, TOYS)
     assert missing(runs, {r.key for r in runs}) == []
     assert missing(runs, ()) == runs
     named = {(r.take, r.stage): r.key for r in runs}
@@ -158,10 +158,10 @@ def test_a_stage_is_planned_with_those_that_it_needs_and_no_others() -> None:
 
 def test_no_neutral_two_neutrals_and_misspellings_are_explained() -> None:
     with pytest.raises(TakeError, match="No take is neutral among 2_smile, 3_anger"):
-        plan(TAKES[1:], "t" * 64, TOYS)
+        plan(TAKES[1:], {TEMPLATE: "t" * 64}, TOYS)
     with pytest.raises(TakeError, match="1_neutral and 4_neutral are both neutral"):
-        plan([*TAKES, TakeInput("4_neutral", "neutral", "4" * 64)], "t" * 64, TOYS)
+        plan([*TAKES, TakeInput("4_neutral", "neutral", "4" * 64)], {TEMPLATE: "t" * 64}, TOYS)
     with pytest.raises(ParamsError, match="no stage 'mesure'"):
-        plan(TAKES, "t" * 64, TOYS, {"mesure": {}})
+        plan(TAKES, {TEMPLATE: "t" * 64}, TOYS, {"mesure": {}})
     with pytest.raises(ParamsError, match="did you mean 'control'"):
-        plan(TAKES, "t" * 64, TOYS, {"measure": {"contrl": ""}})
+        plan(TAKES, {TEMPLATE: "t" * 64}, TOYS, {"measure": {"contrl": ""}})
