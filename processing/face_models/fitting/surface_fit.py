@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Bools, Floats, Ints32, Ints64
 from common.progress import Progress, no_progress
 from processing.errors import MeshError, NoFace
 from processing.face_models.face_model import FaceModel
@@ -26,9 +26,16 @@ from processing.face_models.fitting.scan_placing import LANDMARK_DEVIATION_MM, P
 from processing.face_models.fitting.vertex_sampling import spread_vertices
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import IDENTITY
-from processing.template.template import SKIN
+from processing.geometry.vertex_rings import dilated
+from processing.scan_quality.apertures import APERTURE_PAIRS
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
 HEAD_SHARE = 0.2  # of the weight of skin outside the face: hair and collars lie there
+APERTURE_MM = 0.7  # by which the openings of mouth and lids, as landmarks have them, are off: less than any one of them
+EDGE_SHARE = (
+    0.2  # of the weight of skin beside the mouth's inside and the eyes: it turns inwards, where nothing was seen
+)
+EDGE_RINGS = 2
 LEAST_MATCHED = 0.15  # of the face must meet the scan
 FARTHEST_MM = 6.0  # from the scan half of the face may lie
 
@@ -113,6 +120,14 @@ def fit_surfaces(
     return [fitting.result(state, scan, deviation) for scan in range(state.scans)]
 
 
+def _open_pairs(known: Bools) -> tuple[Ints64, Ints64]:
+    """Numbers, among the known landmarks, of those above and below each opening."""
+    place = np.cumsum(known) - 1
+    pairs = np.array([pair for pairs in APERTURE_PAIRS.values() for pair in pairs])
+    pairs = pairs[known[pairs].all(axis=1)]
+    return place[pairs[:, 0]], place[pairs[:, 1]]
+
+
 class _Fitting:
     """One identity, its scans in the model's frame, and what of the model is looked at."""
 
@@ -120,6 +135,9 @@ class _Fitting:
         self._model, self._placed, self._settings = model, placed, settings
         self._marks = landmark_points(model)
         self._skin: Bools = (model.topology.parts == SKIN) & ~model.topology.mesh.boundary_vertices
+        adjacency = model.topology.mesh.adjacency()
+        edge = dilated(adjacency, np.isin(model.topology.parts, (EYE, MOUTH_INTERIOR)), EDGE_RINGS)
+        self._weight = np.where(model.topology.face, 1.0, HEAD_SHARE) * np.where(edge, EDGE_SHARE, 1.0)
         self._some: Ints32 = np.zeros(0, np.int32)
         self._points: ModelPoints = self._marks
         self._face: Bools = np.zeros(0, np.bool_)
@@ -142,6 +160,9 @@ class _Fitting:
             weight = share / np.square(deviation) * geman_mcclure(np.linalg.norm(off, axis=1), deviation)
             rows = with_pose(position, change, motion.scale)[known]
             equations.add(scan, rows.reshape(-1, rows.shape[2]), off.ravel(), np.repeat(weight, 3))
+            upper, lower = _open_pairs(known)
+            rows, off = rows[upper] - rows[lower], off[upper] - off[lower]
+            equations.add(scan, rows.reshape(-1, rows.shape[2]), off.ravel(), np.full(off.size, APERTURE_MM**-2))
         return equations
 
     def look_at(self, one: FitPass) -> None:
@@ -150,7 +171,7 @@ class _Fitting:
         self._some = spread_vertices(topology.mesh.vertices_mm, self._skin, one.cell_mm)
         self._points = vertex_points(self._model, self._some)
         self._face = topology.face[self._some]
-        self._share = np.where(self._face, 1.0, HEAD_SHARE) * min(1.0, (one.cell_mm / INDEPENDENT_MM) ** 2)
+        self._share = self._weight[self._some] * min(1.0, (one.cell_mm / INDEPENDENT_MM) ** 2)
 
     def surface_equations(self, state: FaceState, one: FitPass) -> NormalEquations:
         """Prior, landmarks and planes of the scans. Raises MeshError where hardly anything meets the scan."""
