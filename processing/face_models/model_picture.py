@@ -58,7 +58,7 @@ def draw_model(model: FaceModel, *, height_px: int = 180, progress: Progress = n
 
 
 def _modes(model: FaceModel) -> list[int]:
-    """The identity parameters that move the face most, in the model's order: the first scales the mean, and varies little."""
+    """The identity parameters that move the face most, in the model's order."""
     neutral = model.bilinear.neutral_core_mm[model.topology.face]
     reach = np.sqrt(np.square(neutral).mean(axis=(0, 1))) * model.identity_deviation
     return sorted(np.argsort(-reach)[:MODES].tolist())

@@ -67,8 +67,8 @@ def _table(figures: Mapping[str, Any], units: Mapping[str, float], width: int) -
         for x, key in ((230, "mean_mm"), (300, "median_mm"), (370, "p95_mm")):
             rendering.text(out, "-" if one[key] is None else f"{one[key]:.2f}", (x, y))
         rendering.text(out, "-" if one["covered"] is None else f"{100 * one['covered']:.0f} %", (440, y))
-    known = f"identity: {figures['identity_rms']:.1f} deviations from the mean, {100 * figures['identity_known']:.0f} % known"
-    rendering.text(out, known, (560, 15))
+    known = f"{figures['identity_rms']:.1f} deviations from the mean, {100 * figures['identity_known']:.0f} % known"
+    rendering.text(out, f"identity: {known}", (560, 15))
     per_column = len(rows)
     for number, (name, weight) in enumerate(names[: 3 * per_column]):
         x, y = 560 + 190 * (number // per_column), 15 + _ROW_PX * (1 + number % per_column)

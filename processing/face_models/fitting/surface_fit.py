@@ -152,7 +152,7 @@ class _Fitting:
         """Prior and landmarks alone. share: of the landmarks' weight."""
         equations = NormalEquations(state, self._settings.prior, self._model.units)
         for scan, placed in enumerate(self._placed):
-            known = np.isfinite(placed.landmarks_mm).all(axis=1)
+            known: Bools = np.asarray(np.isfinite(placed.landmarks_mm).all(axis=1))
             motion = state.motions[scan]
             position, change = self._marks.derivatives(self._model, state.scores, state.weights[scan])
             off = (motion.scale * position + (motion.t - placed.landmarks_mm) @ motion.R)[known]
