@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.array_types import Floats32
+from common.array_types import Floats, Floats32
 from processing.errors import ShapeError
 from processing.face_models.blendshapes.rig import Rig
+from processing.face_models.face_model import FaceModel
 from processing.files.morph_targets.morph_target_model import MorphTargetModel, Rights, TopologyArrays
 from processing.geometry.mesh import Mesh
 
@@ -32,6 +33,12 @@ def rig_targets(
     return MorphTargetModel(
         name, topology_arrays(mesh), rig.neutral_mm, targets, texture, rights, dict(facts or {}), plays
     )
+
+
+def model_rig(model: FaceModel, identity: Floats) -> Rig:
+    """The rig of a person of a model, of identity parameters (n,)."""
+    shapes = model.shapes(identity).astype(np.float32)
+    return Rig(model.units, shapes[0], shapes[1:], model.topology.topology)
 
 
 def topology_arrays(mesh: Mesh) -> TopologyArrays:
