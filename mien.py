@@ -58,6 +58,7 @@ COMMANDS = {
     "template": Command("processing.commands.template", "farm", "The topology that scans are brought to."),
     "displace": Command("processing.commands.displace", "farm", "A registered mesh and its relief to a detailed mesh."),
     "farm": Command("processing.commands.farm", "farm", "Turn closed sessions into artefacts, unattended."),
+    "model": Command("processing.commands.model", "farm", "Face models: rigs of 52 blendshapes, fits, samples."),
     "release": Command("processing.commands.release", "farm", "Dataset releases: select, build, verify, fetch."),
 }
 FAULT = 1

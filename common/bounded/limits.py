@@ -27,6 +27,7 @@ MAX_UV = 1e6
 
 MAX_ARRAYS = 64
 MAX_ARRAY_BYTES = 600_000_000  # of all arrays of an .npz together, unpacked
+MAX_FACE_MODEL_BYTES = 2 << 30  # the same of a face model: 50 identities, 52 units and 80,000 vertices have 0.6 GB
 
 MAX_JSON_BYTES = 64_000_000
 MAX_JSON_VALUES = 4_000_000

@@ -50,6 +50,44 @@ class GlbBuffer:
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
+    def sparse_vectors(
+        self, rows: NDArray[np.uint32], values: NDArray[np.float32], count: int, *, bounded: bool = False
+    ) -> int:
+        """An accessor of (count, 3) floats that are zero but for `rows` (M,), ascending, which are `values` (M, 3).
+
+        Where most rows are named, all are written: that is smaller.
+        """
+        narrow = count <= 1 << 16
+        if len(rows) * ((2 if narrow else 4) + 12) >= count * 12:
+            dense = np.zeros((count, 3), np.float32)
+            dense[rows] = values
+            return self.vectors(dense, "VEC3", bounded=bounded)
+        values = np.ascontiguousarray(values, dtype="<f4")
+        accessor: dict[str, Any] = {"componentType": FLOAT, "count": count, "type": "VEC3"}
+        if bounded:
+            with_zero = np.vstack([values, np.zeros((1, 3), np.float32)])
+            accessor |= {"min": with_zero.min(axis=0).tolist(), "max": with_zero.max(axis=0).tolist()}
+        if len(rows):  # without a view and without any row, an accessor is zero
+            indices = self.view(rows.astype("<u2" if narrow else "<u4").tobytes())
+            accessor["sparse"] = {
+                "count": len(rows),
+                "indices": {"bufferView": indices, "componentType": UNSIGNED_SHORT if narrow else UNSIGNED_INT},
+                "values": {"bufferView": self.view(values.tobytes())},
+            }
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+    def keyframes(self, values: NDArray[np.float32]) -> int:
+        """An accessor of an animation's times or numbers, (N, 1) floats."""
+        values = np.ascontiguousarray(values, dtype="<f4")
+        view = self.view(values.tobytes())
+        least, most = values.min(axis=0).tolist(), values.max(axis=0).tolist()
+        self.accessors.append(
+            {"bufferView": view, "componentType": FLOAT, "count": len(values), "type": "SCALAR"}
+            | {"min": least, "max": most}
+        )
+        return len(self.accessors) - 1
+
     def shares(self, values: NDArray[np.float64], kind: str) -> int:
         """An accessor of (N, k) values of 0 to 1, sixteen bits each; N x k must fill whole words of four bytes."""
         packed = np.ascontiguousarray(np.rint(np.clip(values, 0, 1) * 65535), dtype="<u2")

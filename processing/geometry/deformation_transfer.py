@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from common.array_types import Floats, Ints32
+from common.array_types import Floats, Ints32, Ints64
 from processing.errors import ShapeError
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor
@@ -36,10 +36,14 @@ def deformation_gradients(rest: Floats, deformed: Floats, triangles: Ints32) -> 
 class DeformationTransfer:
     """Transfers deformations to one target; its linear system is factored once and serves every expression.
 
-    target: the mesh that is to be deformed.  Raises NotPositive for vertices that no triangle holds.
+    target: the mesh that is to be deformed.
+    still: (V,) 0..1, vertices that keep their place, such as a skull's while the face moves; default none.
+    Raises NotPositive for vertices that no triangle holds.
     """
 
-    def __init__(self, target: Mesh) -> None:
+    def __init__(self, target: Mesh, still: Floats | None = None) -> None:
+        if still is not None and still.shape != (len(target.vertices_mm),):
+            raise ShapeError("still", still.shape, f"({len(target.vertices_mm)},)")
         self.target = target
         triangles, count = target.triangles, len(target.vertices_mm)
         a, b, c = (target.vertices_mm[triangles[:, k]] for k in range(3))
@@ -55,13 +59,16 @@ class DeformationTransfer:
         where = (rows.ravel(), columns)
         self._gradient = sparse.csr_array((hat.ravel(), where), shape=(3 * len(triangles), count))
         self._area = np.where(sound, double / 2, 0.0)
+        self._rest_gradients = self.gradients(target.vertices_mm)
         self._weighted = sparse.csr_array(self._gradient.T @ sparse.diags_array(np.repeat(self._area, 3)))
         self._pieces, self._piece = connected_components(target.adjacency(), directed=False)
         matrix = sparse.csr_array(self._weighted @ self._gradient)
-        _, self._held = np.unique(self._piece, return_index=True)
-        hold = np.zeros(count)
-        hold[self._held] = matrix.diagonal().mean()
-        self._factor = Factor(matrix + sparse.diags_array(hold + 1e-12 * matrix.diagonal().mean()))
+        hold = np.zeros(count) if still is None else still
+        self._loose = np.bincount(self._piece, hold, self._pieces) <= 0
+        first = np.unique(self._piece, return_index=True)[1]
+        hold = hold.copy()
+        hold[first[self._loose]] = 1.0
+        self._factor = Factor(matrix + sparse.diags_array((hold + 1e-12) * matrix.diagonal().mean()))
 
     def __call__(self, source_mm: Floats, deformed_mm: Floats) -> Floats:
         """The target deformed as `source` was into `deformed`.
@@ -73,16 +80,42 @@ class DeformationTransfer:
         for name, array in (("source_mm", source_mm), ("deformed_mm", deformed_mm)):
             if array.shape != self.target.vertices_mm.shape:
                 raise ShapeError(name, array.shape, str(self.target.vertices_mm.shape))
+        return self.target.vertices_mm + self._offset(source_mm, deformed_mm, np.arange(len(self.target.triangles)))
+
+    def _offset(self, source_mm: Floats, deformed_mm: Floats, some: Ints64) -> Floats:
+        """(V, 3) from the target to the deformed target, where the source deforms the triangles `some` alone."""
         triangles, rest = self.target.triangles, self.target.vertices_mm
-        maps = deformation_gradients(source_mm, deformed_mm, triangles)
-        gradients = (self._gradient @ rest).reshape(-1, 3, 3)
-        wanted = np.einsum("tij,tkj->tki", maps, gradients).reshape(-1, 3)
-        shape = self._factor.solve(self._weighted @ wanted)
+        maps = np.zeros((len(triangles), 3, 3))
+        maps[some] = deformation_gradients(source_mm, deformed_mm, triangles[some]) - np.eye(3)
+        moved = self.integrate(np.einsum("tij,tkj->tki", maps, self._rest_gradients))
         middle = rest[triangles].mean(axis=1)
         source_middle = source_mm[triangles].mean(axis=1)
-        placed = np.einsum("tij,tj->ti", maps, middle - source_middle) + deformed_mm[triangles].mean(axis=1)
-        off = placed - shape[triangles].mean(axis=1)
+        placed = np.einsum("tij,tj->ti", maps, middle - source_middle)
+        off = placed + (deformed_mm - source_mm)[triangles].mean(axis=1) - moved[triangles].mean(axis=1)
         piece = self._piece[triangles[:, 0]]
         area = np.bincount(piece, self._area, self._pieces).clip(1e-300)
         shift = np.stack([np.bincount(piece, self._area * off[:, k], self._pieces) for k in range(3)], axis=1)
-        return np.asarray(shape + (shift / area[:, None])[self._piece])
+        shift = np.where(self._loose[:, None], shift / area[:, None], 0.0)
+        return np.asarray(moved + shift[self._piece])
+
+    def of_units(self, source_mm: Floats, offsets_mm: Floats) -> Floats:
+        """The target's own offsets (U, V, 3) where `source` has offsets_mm (U, V, 3): many transfers at once, each for
+        the triangles that it moves alone. Where the target is still it stays; a loose piece goes where it is put."""
+        out = np.zeros(offsets_mm.shape)
+        for number, offset in enumerate(offsets_mm):
+            if offset.any():
+                moved = np.abs(offset).max(axis=1) > 1e-9
+                some = np.flatnonzero(moved[self.target.triangles].any(axis=1))
+                out[number] = self._offset(source_mm, source_mm + offset, some)
+        return out
+
+    def gradients(self, field: Floats) -> Floats:
+        """(V, 3) vectors at the target's vertices -> (T, 3, 3): row k is their derivative along axis k, by triangle."""
+        return np.asarray((self._gradient @ field).reshape(-1, 3, 3))
+
+    def integrate(self, gradients: Floats) -> Floats:
+        """The (V, 3) vectors whose derivatives are nearest to (T, 3, 3) by area, zero where the target is still.
+
+        A connected piece without still vertices has its first one at zero.
+        """
+        return self._factor.solve(self._weighted @ gradients.reshape(-1, 3))

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import Dataset, Subset
 
 from common.bounded.limits import MAX_PIXELS
-from processing.release.formats.assets.morph_targets import TopologyArrays
+from processing.files.morph_targets.morph_target_model import TopologyArrays
 from processing.release.formats.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry, read_rgb
 

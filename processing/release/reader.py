@@ -20,7 +20,7 @@ from common.bounded.json_toml import read_json
 from common.bounded.limits import MAX_FACES, MAX_MAP_BYTES, MAX_MAP_PIXELS, MAX_MESH_BYTES, MAX_VERTICES
 from common.take_codes import TakeLabel
 from processing.files.displacement_png import read_displacement_png
-from processing.release.formats.assets.morph_targets import TopologyArrays
+from processing.files.morph_targets.morph_target_model import TopologyArrays
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import Manifest, read_manifest
 from processing.release.formats.released_files import (

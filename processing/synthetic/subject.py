@@ -115,7 +115,7 @@ class Subject:
         height = self._pores + wrinkle_displacement(fine, np.clip(lost, 0, 1).astype(np.float32), self._noise)
         vertices = smooth.vertices_mm + smooth.vertex_normals * height[:, None]
         tu_vertices = template_topology().vertices(control)
-        R, t = _small_motion(rng, self.motion_mm if expression != "neutral" else 0.0)
+        R, t = small_motion(rng, self.motion_mm if expression != "neutral" else 0.0)
         vertices, tu_vertices = vertices @ R.T + t, tu_vertices @ R.T + t
         shown = (np.clip(color, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
         mesh = Mesh(vertices, fine.triangles, colors=shown)
@@ -134,7 +134,7 @@ def synthetic_subject(
     return Subject(seed, identity, neutral, Palette.sample(rng), fine, motion_mm)
 
 
-def _small_motion(rng: np.random.Generator, size_mm: float) -> tuple[Floats, Floats]:
+def small_motion(rng: np.random.Generator, size_mm: float) -> tuple[Floats, Floats]:
     """A rotation (3, 3) of some half degrees a millimetre, and a translation (3,)."""
     axis = rng.normal(0, np.radians(0.5) * size_mm, 3)
     angle = float(np.linalg.norm(axis))

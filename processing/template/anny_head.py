@@ -53,6 +53,11 @@ class AnnyHead:
         identity = sample_identity(rng, self._base.shape_pairs, spread)
         return identity, self.shape(identity)
 
+    @property
+    def shape_pairs(self) -> list[tuple[str, ...]]:
+        """Targets that `Identity.shapes` may name: (one end, other end) where they are opposites, else (target,)."""
+        return self._base.shape_pairs
+
     def pose(self, neutral_mm: Floats, weights: dict[str, float]) -> Floats:
         """(V, 3) mm: a neutral head with face units applied. Raises HeadDataError for an unknown unit."""
         unknown = sorted(set(weights) - set(self.units))

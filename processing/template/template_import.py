@@ -26,7 +26,7 @@ from processing.template.template_file import read_landmark_file
 from processing.template.uv_overlaps import without_overlaps
 
 # Materials of the ICT head that make a template: skin and hair-bearing skin; gums and teeth; eyes.
-_MATERIAL_PARTS = {0: SKIN, 1: SKIN, 2: MOUTH_INTERIOR, 3: MOUTH_INTERIOR, 4: EYE, 5: EYE, 6: EYE, 7: EYE}
+MATERIAL_PARTS = {0: SKIN, 1: SKIN, 2: MOUTH_INTERIOR, 3: MOUTH_INTERIOR, 4: EYE, 5: EYE, 6: EYE, 7: EYE}
 
 
 def import_ict(path: Path, *, name: str = "") -> Template:
@@ -45,12 +45,12 @@ def import_ict(path: Path, *, name: str = "") -> Template:
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     uv_triangles = np.concatenate([uv_quads[:, [0, 1, 2]], uv_quads[:, [0, 2, 3]]])
     material = np.r_[d["quad_material"], d["quad_material"]]
-    keep = np.isin(material, list(_MATERIAL_PARTS))
+    keep = np.isin(material, list(MATERIAL_PARTS))
     keep &= (triangles != np.roll(triangles, 1, axis=1)).all(1)
     whole = Mesh(d["vertices"].astype(np.float64) * 10, triangles, d["uvs"], uv_triangles)
     mesh, used = submesh(whole, keep)
     vertex_parts = np.full(len(whole.vertices_mm), MOUTH_INTERIOR, np.int8)
-    for number, part in _MATERIAL_PARTS.items():
+    for number, part in MATERIAL_PARTS.items():
         vertex_parts[triangles[material == number]] = part
     landmarks = whole.vertices_mm[d["landmarks68"]]
     at, barycentric = place_landmarks(mesh, landmarks)

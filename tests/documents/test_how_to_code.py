@@ -24,9 +24,8 @@ from camera_nodes.sim_camera import built_in_photo
 from camera_nodes.wire import Exposure
 from controller.take_checks.check_context import TakeCheck
 from processing.files.displacement_map import DisplacementMap
-from processing.files.obj import read_obj
+from processing.files.morph_targets.morph_target_model import MorphTargetModel, Rights, TopologyArrays
 from processing.geometry.mesh import Mesh
-from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights, TopologyArrays
 from processing.release.formats.released_files import ReleasedFile
 from processing.release.holder.export_formats import ExportFormat
 from processing.stages.discovery import BUILT_IN, discover
@@ -147,7 +146,8 @@ def test_the_export_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     topology = TopologyArrays(triangle, np.array([[0, 0], [1, 0], [0, 1]], np.float32), triangle)
     neutral = np.array([[0, 0, 0], [10, 0, 0], [0, 10, 0]], np.float32)
     rights = Rights("CC0-1.0", "No rights are kept.", ("A studio",), "nobody", "faces-1")
-    write(tmp_path / "1", MorphTargetModel("faces", 1, 1, topology, neutral, {"smile": neutral + 1}, b"jpeg", rights))
-    again = read_obj(tmp_path / "1" / "smile.obj")
-    np.testing.assert_allclose(again.vertices_mm, neutral + 1, atol=1e-4)
-    assert "CC0-1.0" in (tmp_path / "1" / "neutral.obj").read_text().splitlines()[0]
+    targets = {"smile": neutral + 1}
+    write(tmp_path / "1.npz", MorphTargetModel("subject_1", topology, neutral, targets, b"jpeg", rights))
+    with np.load(tmp_path / "1.npz") as again:
+        np.testing.assert_array_equal(again["targets"][0], neutral + 1)
+        assert (again["names"].tolist(), "CC0-1.0" in str(again["rights"])) == (["smile"], True)

@@ -79,3 +79,22 @@ def test_a_triangle_without_area_does_no_harm(sphere: Mesh, other: Mesh) -> None
     target = Mesh(other.vertices_mm, triangles)
     still = DeformationTransfer(target)(sphere.vertices_mm, sphere.vertices_mm)
     np.testing.assert_allclose(still, other.vertices_mm, atol=1e-8)
+
+
+def test_what_is_still_keeps_its_place_and_units_come_at_once():
+    from small_template import small_template
+
+    template, units = small_template()
+    rng = np.random.default_rng(5)
+    target = template.mesh.with_vertices(template.mesh.vertices_mm * [1.1, 0.95, 1.05])
+    moved = np.linalg.norm(units.offsets_mm, axis=2).max(axis=0) > 0.01
+    transfer = DeformationTransfer(target, still=(~moved).astype(np.float64))
+    some = rng.choice(51, 3, replace=False)
+    offsets = units.offsets_mm[some].astype(np.float64)
+    found = transfer.of_units(template.mesh.vertices_mm, offsets)
+    for number, offset in enumerate(offsets):
+        deformed = transfer(template.mesh.vertices_mm, template.mesh.vertices_mm + offset)
+        assert np.abs(target.vertices_mm + found[number] - deformed).max() < 1e-9
+        assert np.abs(found[number][~moved]).max() < 0.05 * np.abs(found[number]).max()
+    own = DeformationTransfer(template.mesh, still=(~moved).astype(np.float64))
+    assert np.abs(own.of_units(template.mesh.vertices_mm, offsets) - offsets).max() < 1e-3

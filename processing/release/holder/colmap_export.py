@@ -16,7 +16,7 @@ from common.files.atomic_write import atomic_write
 from common.files.hard_links import link_or_copy
 from processing.files.camera_models import camera_from_params
 from processing.files.colmap import write_colmap
-from processing.release.formats.assets.morph_targets import Rights
+from processing.files.morph_targets.morph_target_model import Rights
 from processing.release.formats.assets.ply_vertices import read_scan_points
 from processing.release.formats.released_files import CAMERAS, SCAN
 from processing.release.reader import ReleaseFolder, TakeEntry

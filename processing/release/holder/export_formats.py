@@ -40,8 +40,9 @@ class ExportFormat:
 
 
 EXPORT_FORMATS = (
-    ExportFormat("gltf", "gltf", "processing.release.formats.assets.gltf:write_glb", ".glb"),
-    ExportFormat("usd", "usd (needs the usd extra)", "processing.release.formats.assets.usd:write_usd", ".usdc"),
+    ExportFormat("gltf", "gltf", "processing.files.morph_targets.gltf:write_glb", ".glb"),
+    ExportFormat("usd", "usd (needs the usd extra)", "processing.files.morph_targets.usd:write_usd", ".usdc"),
+    ExportFormat("obj", "obj: a folder of meshes", "processing.files.morph_targets.obj_folder:write_obj_folder"),
     ExportFormat(
         "colmap", "colmap: a model a take", "processing.release.holder.colmap_export:write_colmap_take", of_take=True,
         lacking="no photographs here: COLMAP's models need them; see missing.csv",

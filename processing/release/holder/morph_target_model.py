@@ -9,7 +9,7 @@ import numpy as np
 
 from common.array_types import Floats32
 from common.take_codes import NEUTRAL
-from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights
+from processing.files.morph_targets.morph_target_model import MorphTargetModel, Rights
 from processing.release.formats.errors import ReleaseError
 from processing.release.reader import ReleaseFolder, TakeEntry
 
@@ -30,12 +30,11 @@ def morph_target_model_of(release: ReleaseFolder, takes: Sequence[TakeEntry], ri
         raise ReleaseError(f"{path} is not here; fetch the subject's textures too")
     manifest = release.manifest
     return MorphTargetModel(
-        manifest.name,
-        manifest.version,
-        neutral.index,
+        f"subject_{neutral.index}",
         release.topology(neutral),
         upright(neutral),
         targets,
         path.read_bytes(),
         rights,
+        {"release": manifest.name, "version": manifest.version, "subject": neutral.index},
     )

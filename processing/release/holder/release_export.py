@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.progress import Progress, no_progress
-from processing.release.formats.assets.morph_targets import MorphTargetModel, Rights
+from processing.files.morph_targets.morph_target_model import MorphTargetModel, Rights
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.released_files import CROISSANT, LICENCE
 from processing.release.holder.export_formats import ExportFormat, export_format

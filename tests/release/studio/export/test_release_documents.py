@@ -19,9 +19,9 @@ from processing.release.formats.metadata.responsible_ai import ReleaseCounts, ra
 from processing.release.formats.metadata.studio_statement import StudioStatement, read_about
 from processing.release.holder.verify import verify
 from processing.release.studio.export.build import BuildRequest, build_release
-from processing.release.studio.export.facescape_predef import facial_mask, mirrored
 from processing.release.studio.export.publish import HUGGINGFACE, ZENODO, is_synthetic_release, publish
 from processing.template.builtin_template import default_template
+from processing.template.face_mask import face_vertices, mirrored, uv_mask
 from processing.template.template import SKIN
 
 RELEASE, PUBLICATION = ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION
@@ -214,7 +214,7 @@ def test_the_face_mask_covers_the_face_and_not_the_neck() -> None:
     mesh = template.mesh
     assert mesh.uvs is not None
     assert mesh.uv_triangles is not None
-    mask = facial_mask(template)[..., 0] > 0
+    mask = uv_mask(template.mesh, face_vertices(template))[..., 0] > 0
     owner = np.zeros(len(mesh.uvs), dtype=int)
     owner[mesh.uv_triangles.ravel()] = mesh.triangles.ravel()
     px = np.clip(np.rint(mesh.uvs * [len(mask), -len(mask)] + [-0.5, len(mask) - 0.5]).astype(int), 0, len(mask) - 1)

@@ -1,6 +1,6 @@
-"""USD export: a subject with its neutral face, a UsdSkel blend shape an expression, texture beside the file.
+"""USD: a face with its neutral, a UsdSkel blend shape an expression, its texture beside the file.
 
-Lengths are millimetres, metersPerUnit 0.001.
+Lengths are millimetres, metersPerUnit 0.001. A blend shape holds the vertices that it moves, by their numbers.
 
 UVs are face-varying, so vertices keep the topology's numbers. Needs the `usd` extra (usd-core).
 """
@@ -12,19 +12,30 @@ import numpy as np
 
 from common.array_types import Floats32
 from common.files.atomic_write import atomic_write
-from processing.release.formats.assets.morph_targets import MorphTargetModel, vertex_normals
-from processing.release.formats.errors import ReleaseError
+from processing.files.morph_targets.morph_target_model import (
+    ExportError,
+    MorphTargetModel,
+    moved_vertices,
+    vertex_normals,
+)
+
+SECONDS = 0.6  # that a target is played for, there and back
+_FRAMES = 30
 
 
 def write_usd(path: Path, model: MorphTargetModel) -> None:
-    """`path` and <name>.jpg beside it, whole or not at all. Raises ReleaseError without usd-core."""
+    """`path`, and <name>.jpg beside it where there is a texture, whole or not at all.
+
+    Raises ExportError without usd-core.
+    """
     try:
         from pxr import Usd, UsdGeom
     except ImportError:
-        raise ReleaseError("USD needs usd-core: pip install 'mien[usd]'") from None
+        raise ExportError("USD needs usd-core: pip install 'mien[usd]'") from None
     texture = path.with_suffix(".jpg")
-    with atomic_write(texture) as temporary:
-        temporary.write_bytes(model.texture)
+    if model.texture is not None:
+        with atomic_write(texture) as temporary:
+            temporary.write_bytes(model.texture)
     with atomic_write(path) as temporary:
         temporary.unlink()
         stage = Usd.Stage.CreateNew(str(temporary))
@@ -34,7 +45,8 @@ def write_usd(path: Path, model: MorphTargetModel) -> None:
         normals = vertex_normals(model.neutral, model.topology.triangles)
         mesh = _define_face(stage, root, model, normals)
         _define_targets(stage, root, mesh, model, normals)
-        _define_material(stage, root, mesh, texture.name)
+        if model.texture is not None:
+            _define_material(stage, root, mesh, texture.name)
         stage.GetRootLayer().Save()
 
 
@@ -42,10 +54,12 @@ def _define_root(stage: Any, model: MorphTargetModel) -> Any:
     """The subject's prim, with release and rights."""
     from pxr import UsdSkel
 
-    root = UsdSkel.Root.Define(stage, f"/subject_{model.index}")
+    root = UsdSkel.Root.Define(stage, f"/{model.name}")
     stage.SetDefaultPrim(root.GetPrim())
-    root.GetPrim().SetCustomDataByKey("release", model.release)
-    root.GetPrim().SetCustomDataByKey("version", model.version)
+    for key, value in model.facts.items():
+        root.GetPrim().SetCustomDataByKey(key, value)
+    if model.rights is None:
+        return root
     rights = {
         "licence": model.rights.licence,
         "licence_text": model.rights.licence_text,
@@ -91,19 +105,41 @@ def _define_targets(stage: Any, root: Any, mesh: Any, model: MorphTargetModel, n
     binding.CreateJointIndicesPrimvar(constant=True, elementSize=1).Set(Vt.IntArray([0]))
     binding.CreateJointWeightsPrimvar(constant=True, elementSize=1).Set(Vt.FloatArray([1.0]))
     shapes = []
-    for name, positions in model.targets.items():
+    for name in model.targets:
+        moved = moved_vertices(model, name, normals)
         shape = UsdSkel.BlendShape.Define(stage, mesh.GetPath().AppendChild(name))
-        shape.CreateOffsetsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(positions - model.neutral)))
-        moved = vertex_normals(positions, model.topology.triangles) - normals
-        shape.CreateNormalOffsetsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(moved)))
+        shape.CreateOffsetsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(moved.offsets)))
+        shape.CreateNormalOffsetsAttr(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(moved.normals)))
+        if len(moved.vertices) < len(model.neutral):
+            shape.CreatePointIndicesAttr(Vt.IntArray.FromNumpy(np.ascontiguousarray(moved.vertices)))
         shapes.append(shape.GetPath())
     if shapes:
         binding.CreateBlendShapesAttr(list(model.targets))
         binding.CreateBlendShapeTargetsRel().SetTargets(shapes)
-        animation = UsdSkel.Animation.Define(stage, root.GetPath().AppendChild("rest"))
+        animation = UsdSkel.Animation.Define(stage, root.GetPath().AppendChild("weights"))
         animation.CreateBlendShapesAttr(list(model.targets))
-        animation.CreateBlendShapeWeightsAttr(Vt.FloatArray([0.0] * len(shapes)))
+        _define_weights(stage, animation.CreateBlendShapeWeightsAttr(), len(shapes), plays=model.plays)
         UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
+
+
+def _define_weights(stage: Any, weights: Any, count: int, *, plays: bool) -> None:
+    """At rest; where it plays, each target rises and falls, one after another."""
+    from pxr import Vt
+
+    rest = np.zeros(count, np.float32)
+    weights.Set(Vt.FloatArray.FromNumpy(rest))
+    if not plays:
+        return
+    half = SECONDS * _FRAMES / 2
+    for key in range(2 * count + 1):
+        one = rest.copy()
+        if key % 2:
+            one[key // 2] = 1
+        weights.Set(Vt.FloatArray.FromNumpy(one), key * half)
+    stage.SetFramesPerSecond(_FRAMES)
+    stage.SetTimeCodesPerSecond(_FRAMES)
+    stage.SetStartTimeCode(0)
+    stage.SetEndTimeCode(2 * count * half)
 
 
 def _define_material(stage: Any, root: Any, mesh: Any, texture: str) -> None:
@@ -132,5 +168,7 @@ def _define_material(stage: Any, root: Any, mesh: Any, texture: str) -> None:
 
 def _extent(model: MorphTargetModel) -> list[tuple[float, ...]]:
     """Of the neutral face and all targets: lowest and highest corner, mm."""
-    everything = np.stack([model.neutral, *model.targets.values()])
-    return [tuple(map(float, everything.min(axis=(0, 1)))), tuple(map(float, everything.max(axis=(0, 1))))]
+    faces = [model.neutral, *model.targets.values()]
+    least = np.min([face.min(axis=0) for face in faces], axis=0)
+    most = np.max([face.max(axis=0) for face in faces], axis=0)
+    return [tuple(map(float, least)), tuple(map(float, most))]
