@@ -1,7 +1,7 @@
 """From the records to stage runs: accepted takes of closed sessions -> jobs with content keys."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,13 +111,17 @@ def all_plans(
     stages: Stages,
     params: Mapping[str, Any],
     *,
-    subject: str | None = None,
+    subjects: Collection[str] | None = None,
     unclosed: bool = True,
 ) -> list[SessionPlan]:
-    """Every session's plan; those of closed sessions alone, or of open and paused ones too."""
+    """Every session's plan, of these subjects (by code) or of all; of closed sessions, or of unclosed ones too."""
     marks = [mark.session_id for mark in session_marks(tx, unclosed=unclosed)]
-    grouped = by_session(ready_takes(tx, subject=subject, sessions=marks))
-    return [plan_session(tx, takes, shared, stages, params) for takes in grouped.values()]
+    grouped = by_session(ready_takes(tx, sessions=marks))
+    return [
+        plan_session(tx, takes, shared, stages, params)
+        for takes in grouped.values()
+        if subjects is None or takes[0].subject in subjects
+    ]
 
 
 def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) -> int:
