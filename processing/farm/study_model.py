@@ -4,8 +4,6 @@ What is made already is kept: rigs that stand are not made again, and a call tha
 """
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +29,9 @@ from db.stage_runs.artefacts import artefacts_of_job
 from db.stage_runs.job_queue import NOBODY_WAITS, enqueue_all, get_job, retry, states_of
 from db.store import Store
 from db.studio import StudioRecords
-from processing.errors import DataError
 from processing.farm.daemon import FarmDaemon
 from processing.farm.farm_listener import FarmListener
+from processing.farm.model_names import ModelRefused, age_group, check_model_name, members_json
 from processing.farm.scheduling.run_planning import SessionPlan, all_plans, enqueue_plan, spec_of
 from processing.farm.scheduling.stage_graph import Parts, StageOutput, StageRun, plan_over
 from processing.farm.settings import FarmSettings
@@ -41,25 +39,20 @@ from processing.farm.template_files import shared_files, studio_template
 from processing.stages.base import MEMBERS, Need, Scope
 from processing.stages.discovery import Stages, discover
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
-
-
-class ModelRefused(DataError):
-    """A model cannot be made; the message names everybody and everything that is lacking."""
-
 
 @dataclass(frozen=True)
 class ModelSelection:
     """Whom a model is made of."""
 
-    codes: Sequence[str]  # subjects
+    takes: Mapping[str, Sequence[str]]  # subject -> labels of its takes, as in '2_smile'; none: all accepted ones
     sha256: str  # of the file that says so
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> where it differs from its defaults
 
     @property
     def content(self) -> dict[str, Any]:
         """As it is kept with the version."""
-        return {"subjects": sorted(self.codes), "params": {stage: dict(given) for stage, given in self.params.items()}}
+        chosen = {code: list(self.takes[code]) for code in sorted(self.takes)}
+        return {"subjects": chosen, "params": {stage: dict(given) for stage, given in self.params.items()}}
 
 
 @dataclass(frozen=True)
@@ -78,13 +71,17 @@ def build_model(
     selection: ModelSelection,
     stage: str,
     listener: FarmListener | None = None,
+    *,
+    whole: bool = True,
 ) -> BuiltModel:
     """Make the next version of a model of these subjects, and record it.
+
+    whole: refuse where a take of the selection is not accepted any more.
 
     stage: of a study, that makes the model; its parameters `name` and `number` are the model's name and version.
     Raises ModelRefused, NotFound for subjects that do not exist, ConsentError naming who does not consent; ParamsError.
     """
-    _check_name(name)
+    check_model_name(name)
     stages = discover(*settings.stage_folders)
     if stage not in stages or stages[stage].scope is not Scope.STUDY:
         raise ModelRefused(f"there is no stage '{stage}' of a study")
@@ -92,10 +89,10 @@ def build_model(
     files = shared_files(template, stages)
     shared = {source: file_sha256(path) for source, path in files.items()}
     with transaction(studio.engine) as tx:
-        ids = members_by_code(tx, sorted(set(selection.codes)))
+        ids = members_by_code(tx, sorted(selection.takes))
         number = next_version(tx, name)
         params = {**settings.params, **selection.params}
-        plans = _member_plans(tx, shared, stages, params, list(ids))
+        plans = _member_plans(tx, shared, stages, params, selection, whole=whole)
         members = _members(tx, ids)
     place = Store(studio.settings.store)
     shared[MEMBERS] = place.put_bytes(members)
@@ -134,10 +131,11 @@ def rebuild_model(
     with reading(studio.engine) as tx:
         before = newest_model(tx, name)
         codes = still_consenting(tx, before)
-    selection = ModelSelection(codes, before.selection_sha256, before.selection.get("params", {}))
+    takes = {code: before.selection["subjects"].get(code, []) for code in codes}
+    selection = ModelSelection(takes, before.selection_sha256, before.selection.get("params", {}))
     if before.stands and len(codes) == len(before.members) and not _changed(studio, settings, before, selection, stage):
         raise ModelRefused(f"{name} {before.version} stands: nobody has left it, and no rig in it was made again")
-    return build_model(studio, settings, name, selection, stage, listener)
+    return build_model(studio, settings, name, selection, stage, listener, whole=False)
 
 
 def still_consenting(tx: Session, record: ModelRecord) -> list[str]:
@@ -155,7 +153,7 @@ def _changed(
     shared = {source: file_sha256(path) for source, path in files.items()}
     params = {**settings.params, **selection.params}
     with reading(studio.engine) as tx:
-        plans = _member_plans(tx, shared, stages, params, sorted(selection.codes), made=False)
+        plans = _member_plans(tx, shared, stages, params, selection, made=False, whole=False)
         ids = {member.code: member.subject_id for member in before.members}
         members = _members(tx, ids)
     shared[MEMBERS] = hashlib.sha256(members).hexdigest()
@@ -163,40 +161,41 @@ def _changed(
     return _study_run(plans, shared, stages, own, stage).key != before.key
 
 
-def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise ModelRefused(f"'{name}' is no name of a model: lower-case letters, digits, - and _, as in faces-2027")
-
-
 def _member_plans(
     tx: Session,
     shared: Mapping[str, str],
     stages: Stages,
     params: Mapping[str, Any],
-    codes: Sequence[str],
+    selection: ModelSelection,
     *,
     made: bool = True,
+    whole: bool = True,
 ) -> dict[str, SessionPlan]:
     """Code -> the plan of the subject's newest closed session that has runs of the subject, in order of code.
 
-    made: refuse subjects whose takes are not processed. Raises ModelRefused naming all who have no such session.
+    made: refuse subjects whose takes are not processed.  whole: those that have not all takes of the selection.
+    Raises ModelRefused naming all who have no such session.
     """
     found: dict[str, SessionPlan] = {}
     lacking: dict[str, str] = {}
-    of: dict[str, list[SessionPlan]] = {code: [] for code in codes}
-    for planned in all_plans(tx, shared, stages, params, subjects=codes, unclosed=False):
+    chosen = selection.takes
+    of: dict[str, list[SessionPlan]] = {code: [] for code in sorted(chosen)}
+    for planned in all_plans(tx, shared, stages, params, subjects=chosen, labels=chosen, unclosed=False):
         of[planned.subject].append(planned)  # in order of the sessions
     for code, plans in of.items():
-        whole = [planned for planned in plans if any(run.scope is Scope.SUBJECT for run in planned.runs)]
-        if not whole:
+        with_rig = [planned for planned in plans if any(run.scope is Scope.SUBJECT for run in planned.runs)]
+        gone = [t for t in chosen[code] if with_rig and t not in {take.label for take in with_rig[-1].takes}]
+        if not with_rig:
             lacking[code] = _why_none(plans, stages)
-        elif made and (waits := _not_processed(tx, whole[-1])):
+        elif whole and gone:
+            lacking[code] = f"{', '.join(gone)} of the selection not accepted any more: mien release select"
+        elif made and (waits := _not_processed(tx, with_rig[-1])):
             lacking[code] = waits
         else:
-            found[code] = whole[-1]
+            found[code] = with_rig[-1]
     if lacking:
         said = "\n".join(f"  {code}: {why}" for code, why in lacking.items())
-        raise ModelRefused(f"{len(lacking)} of {len(codes)} subjects have no rig that a model can be made of:\n{said}")
+        raise ModelRefused(f"{len(lacking)} of {len(chosen)} subjects have no rig that a model can be made of:\n{said}")
     return found
 
 
@@ -224,18 +223,11 @@ def _not_processed(tx: Session, planned: SessionPlan) -> str:
 
 
 def _members(tx: Session, ids: Mapping[str, int]) -> bytes:
-    """Who is in it, as JSON: code, age group, gender, in order of code."""
-    members = []
-    for code in sorted(ids):
-        subject = tx.get_one(Subject, ids[code])
-        gender = None if subject.gender is None else subject.gender.value
-        members.append({"code": code, "age": age_group(subject.age), "gender": gender})
-    return json.dumps({"members": members}, sort_keys=True, separators=(",", ":")).encode()
-
-
-def age_group(age: int | None) -> str | None:
-    """Ten years, as in '20-29'."""
-    return None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}"
+    """Who is in it, in order of code."""
+    subjects = {code: tx.get_one(Subject, ids[code]) for code in sorted(ids)}
+    return members_json(
+        (code, age_group(s.age), None if s.gender is None else s.gender.value) for code, s in subjects.items()
+    )
 
 
 def _study_run(

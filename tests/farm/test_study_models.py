@@ -25,7 +25,8 @@ from db.subject_data.subject_rows import subject_records
 from db.subjects import get_subject, give_consent, withdraw_consent
 from processing.farm import study_model
 from processing.farm.daemon import FarmDaemon
-from processing.farm.study_model import BuiltModel, ModelRefused, ModelSelection, build_model, rebuild_model
+from processing.farm.model_names import ModelRefused
+from processing.farm.study_model import BuiltModel, ModelSelection, build_model, rebuild_model
 
 STAGES = tuple(str(Path(__file__).parent / folder) for folder in ("toy_stages", "subject_stages"))
 CODES = ("S001", "S002", "S003")
@@ -53,7 +54,7 @@ def records(studio: Any) -> StudioRecords:
 
 def build(studio: Any, *codes: str, name: str = "faces", **changed: Any) -> BuiltModel:
     settings = studio.settings(stages=STAGES, template=str(studio.template), **changed)
-    return build_model(records(studio), settings, name, ModelSelection(codes, "a" * 64), "summarise")
+    return build_model(records(studio), settings, name, ModelSelection(dict.fromkeys(codes, ()), "a" * 64), "summarise")
 
 
 def rebuild(studio: Any, name: str = "faces") -> BuiltModel:
@@ -150,6 +151,18 @@ def test_what_stands_in_the_way_is_said_by_code(study: Any) -> None:
     with pytest.raises(ConsentError, match="S001, S003 do not consent"):
         build(study, *CODES)
     assert models(study) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_rig_is_of_the_takes_that_the_selection_names(study: Any) -> None:
+    chosen = {"S001": ("1_neutral", "2_smile"), "S002": ()}
+    settings = study.settings(stages=STAGES, template=str(study.template))
+    built = build_model(records(study), settings, "few", ModelSelection(chosen, "b" * 64), "summarise")
+    assert built.runs == 2  # a rig of two takes, and the model
+    assert built.record.selection["subjects"] == {"S001": ["1_neutral", "2_smile"], "S002": []}
+    other = ModelSelection({**chosen, "S001": ("1_neutral", "2_smile", "9_jaw")}, "b" * 64)
+    with pytest.raises(ModelRefused, match="S001: 9_jaw of the selection not accepted any more"):
+        build_model(records(study), settings, "few", other, "summarise")
 
 
 def test_who_withdraws_while_it_is_made_stops_it(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
