@@ -107,7 +107,9 @@ def test_hair_and_loose_pieces_count_little() -> None:
     hair = (scan.vertices_mm[:, 1] > 85) | (scan.vertices_mm[:, 2] < -20)
     out = scan.vertices_mm + np.where(hair, 25.0, 0.0)[:, None] * scan.vertex_normals
     ball = scan.vertices_mm[:500] * 0.05 + [20, 10, 150]
-    pieces = Mesh(np.concatenate([out, ball]), np.concatenate([scan.triangles, [[len(out), len(out) + 1, len(out) + 2]]]))
+    pieces = Mesh(
+        np.concatenate([out, ball]), np.concatenate([scan.triangles, [[len(out), len(out) + 1, len(out) + 2]]])
+    )
     fit = fit_surface(MODEL, pieces, marks(truth))
     assert away(fit.vertices_mm, truth).mean() < 0.4
 
@@ -171,7 +173,7 @@ def test_what_is_no_face_is_refused(case: str) -> None:
         points = points[::-1].copy()
         points[::2] = points[::-2]
     elif case == "of another scan":
-        points = points + [0, 400, 0]
+        points = points + np.array([0, 400, 0])
     elif case == "inside out":
         scan = replace(scan, triangles=scan.triangles[:, ::-1])
     elif case == "shape":
