@@ -7,7 +7,7 @@ import numpy as np
 from common.array_types import Floats
 
 # Pairs of Multi-PIE landmarks above and below each opening.
-_PAIRS = {
+APERTURE_PAIRS = {
     "lips": ((61, 67), (62, 66), (63, 65)),
     "right_lids": ((37, 41), (38, 40)),
     "left_lids": ((43, 47), (44, 46)),
@@ -31,7 +31,7 @@ def measure_apertures(seen_mm: Floats, registered_mm: Floats) -> dict[str, Apert
     """lips, right_lids and left_lids. seen_mm, registered_mm: (68, 3) landmarks of the photographs (NaN where unknown)
     and of the mesh. The template's landmarks are the same detector's, so that its habits cancel out."""
     found = {}
-    for name, pairs in _PAIRS.items():
+    for name, pairs in APERTURE_PAIRS.items():
         upper, lower = np.array(pairs).T
         seen = np.linalg.norm(seen_mm[upper] - seen_mm[lower], axis=1)
         mesh = np.linalg.norm(registered_mm[upper] - registered_mm[lower], axis=1)

@@ -1,0 +1,1 @@
+"""Fits of a face model: to meshes of its topology, and to scans."""

@@ -1,0 +1,89 @@
+"""The unknowns of a fit - identity, expression weights, pose - and how points of the model move with them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from common.array_types import Floats, Ints32
+from processing.face_models.bilinear_shapes import BilinearShapes
+from processing.face_models.face_model import FaceModel
+from processing.geometry.procrustes import Similarity
+
+POSE = 7  # a turn (3), a shift (3) in the model's frame, the logarithm of the scale
+
+
+@dataclass(frozen=True, eq=False)
+class FaceState:
+    """One identity in S scans."""
+
+    scores: Floats  # (n,) identity parameters as deviations from the members' mean
+    weights: Floats  # (S, U) in 0..1
+    motions: tuple[Similarity, ...]  # S, from the model's frame to the scan's
+
+    @property
+    def scans(self) -> int:
+        return len(self.motions)
+
+
+def identity_of(model: FaceModel, scores: Floats) -> Floats:
+    """(n,) the model's identity parameters."""
+    return np.asarray(model.identity_mean + scores * model.identity_deviation)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPoints:
+    """N points of the model that a fit looks at: vertices, or landmarks between some."""
+
+    shapes: BilinearShapes
+    #: (N, K) rows of `shapes` between which each point lies, and (N, K) how much of each; None: a row a point.
+    rows: Ints32 | None = None
+    shares: Floats | None = None
+
+    def _blended(self, values: Floats) -> Floats:
+        """(M, ...) of the rows -> (N, ...) of the points."""
+        if self.rows is None or self.shares is None:
+            return values
+        return np.asarray(np.einsum("nk,nk...->n...", self.shares, values[self.rows]))
+
+    def derivatives(self, model: FaceModel, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+        """(N, 3) positions in the model's frame, mm, and (N, 3, n + U) how they change with scores and weights."""
+        identity = identity_of(model, scores)
+        matrix = self.shapes.identity_matrix(weights)
+        offsets = self.shapes.offsets(identity).transpose(1, 2, 0)
+        points = (matrix @ identity.astype(np.float32)).astype(np.float64)
+        change = np.concatenate([matrix * model.identity_deviation.astype(np.float32), offsets], axis=2)
+        return self._blended(points), self._blended(change)
+
+
+def vertex_points(model: FaceModel, vertices: Ints32) -> ModelPoints:
+    """Some vertices of the model."""
+    return ModelPoints(model.subset(vertices))
+
+
+def landmark_points(model: FaceModel) -> ModelPoints:
+    """The model's 68 landmarks."""
+    corners = model.topology.mesh.triangles[model.topology.landmark_triangles]
+    used, rows = np.unique(corners, return_inverse=True)
+    return ModelPoints(
+        model.subset(used), rows.reshape(corners.shape).astype(np.int32), model.topology.landmark_barycentric
+    )
+
+
+def with_pose(points_mm: Floats, change: Floats, scale: float) -> Floats:
+    """(N, 3, P + 7) the changes, in the model's frame but at the scan's scale, with those by pose beside them."""
+    scaled = scale * points_mm
+    pose = np.zeros((len(points_mm), 3, POSE))
+    for axis in range(3):  # a turn about the axis: axis x point
+        unit = np.zeros(3)
+        unit[axis] = 1.0
+        pose[:, :, axis] = np.cross(unit, scaled)
+        pose[:, axis, 3 + axis] = 1.0
+    pose[:, :, 6] = scaled
+    return np.concatenate([scale * change, pose], axis=2)
+
+
+def moved(motion: Similarity, step: Floats) -> Similarity:
+    """The motion after a step (7,) of the pose."""
+    R = motion.R @ Rotation.from_rotvec(step[:3]).as_matrix()
+    return Similarity(motion.scale * float(np.exp(step[6])), R, motion.t + motion.R @ step[3:6])
