@@ -15,6 +15,7 @@ from processing.face_models.fitting.face_fit import FaceFit
 from processing.face_models.fitting.fit_figures import judge_fit
 from processing.face_models.fitting.fit_picture import fit_picture
 from processing.face_models.fitting.normal_equations import FitPrior
+from processing.face_models.fitting.scan_placing import thinned_if_dense
 from processing.face_models.fitting.surface_fit import SurfaceFitSettings, fit_surfaces
 from processing.face_models.model_file import read_model
 from processing.files.image_files import write_image
@@ -104,11 +105,11 @@ def check_scans(scans: Sequence[Path], landmarks: Sequence[Path], out: Path) -> 
 def read_scans(
     scans: Sequence[Path], landmarks: Sequence[Path], progress: Progress
 ) -> tuple[list[Mesh], list[Floats | None]]:
-    """The scans and each one's landmarks (68, 3), None where they are to be found."""
+    """The scans, dense ones thinned, and each one's landmarks (68, 3), None where they are to be found."""
     meshes = []
     for number, path in enumerate(scans):
         progress(number / len(scans), f"reading {path.stem}")
-        meshes.append(read_scan(path))
+        meshes.append(read_scan(path, thinned_if_dense))
     points: list[Floats | None] = [read_landmarks(path).points_mm for path in landmarks]
     return meshes, points or [None] * len(scans)
 
