@@ -5,6 +5,7 @@ unit, offsets from it at the vertices that move. That is the same model as the c
 2013 with all expression parameters kept, in a fifth of its bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,4 +180,20 @@ def shapes_of_slices(units: tuple[str, ...], slices_mm: Floats32, tolerance_mm: 
     return BilinearShapes(
         units, np.ascontiguousarray(neutral), np.array(starts, dtype=np.int64), np.concatenate(vertices),
         np.ascontiguousarray(np.concatenate(rows)),
+    )  # fmt: skip
+
+
+def joined(slabs: Sequence[BilinearShapes]) -> BilinearShapes:
+    """The model of slabs of vertices that follow one another."""
+    units = slabs[0].units
+    firsts = np.cumsum([0, *(slab.vertex_count for slab in slabs[:-1])])
+    vertices, rows, starts = [], [], [0]
+    for unit in range(len(units)):
+        for first, slab in zip(firsts, slabs, strict=True):
+            vertices.append(slab.unit_vertices[slab.rows(unit)] + np.int32(first))
+            rows.append(slab.unit_core_mm[slab.rows(unit)])
+        starts.append(starts[-1] + sum(len(v) for v in vertices[-len(slabs) :]))
+    return BilinearShapes(
+        units, np.concatenate([slab.neutral_core_mm for slab in slabs]), np.array(starts, dtype=np.int64),
+        np.concatenate(vertices), np.concatenate(rows),
     )  # fmt: skip

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-AGE_GROUPS = ((0, 17), (18, 29), (30, 44), (45, 59), (60, 150))
 UNKNOWN = "not given"
 NOT_FOR = (
     "identification or verification of persons, or deciding whether two pictures show the same person",
@@ -19,7 +18,7 @@ class Member:
     """What a model's card counts of one member. The code stays in the studio."""
 
     code: str
-    age: int | None = None
+    age: str | None = None  # a group of years, as releases have it: "25-34"
     gender: str | None = None
 
 
@@ -51,19 +50,70 @@ class ModelCard:
         return ModelCard(int(said["members"]), groups, dict(said["method"]), dict(said["figures"]), lineage)
 
 
-def age_group(age: int | None) -> str:
-    """The group of an age in years."""
-    for low, high in AGE_GROUPS:
-        if age is not None and low <= age <= high:
-            return f"{low}-{high}" if high < 150 else f"{low} and older"
-    return UNKNOWN
-
-
 def grouped(members: Sequence[Member]) -> dict[str, dict[str, int]]:
-    """Members by age group and gender, in the order of AGE_GROUPS, genders by name."""
+    """Members by age group and gender, both by name, those who did not say last."""
     counts: dict[str, dict[str, int]] = {}
-    for group in [*(age_group(low) for low, _ in AGE_GROUPS), UNKNOWN]:
-        genders = sorted((m.gender or UNKNOWN) for m in members if age_group(m.age) == group)
-        if genders:
-            counts[group] = {gender: genders.count(gender) for gender in dict.fromkeys(genders)}
-    return counts
+    for member in members:
+        group = counts.setdefault(member.age or UNKNOWN, {})
+        group[member.gender or UNKNOWN] = group.get(member.gender or UNKNOWN, 0) + 1
+    order = sorted(counts, key=lambda name: (name == UNKNOWN, name))
+    return {name: dict(sorted(counts[name].items(), key=lambda item: (item[0] == UNKNOWN, item[0]))) for name in order}
+
+
+def members_from_json(said: Mapping[str, Any]) -> tuple[Member, ...]:
+    """The members of {"members": [{"code", "age", "gender"}]}. Raises KeyError and TypeError for anything else."""
+
+    def text(value: Any) -> str | None:
+        return None if value is None else str(value)
+
+    return tuple(Member(str(m["code"]), text(m["age"]), text(m["gender"])) for m in said["members"])
+
+
+def card_text(name: str, version: int, card: ModelCard) -> str:
+    """The card for people, Markdown."""
+    genders = sorted({g for counts in card.groups.values() for g in counts}, key=lambda g: (g == UNKNOWN, g))
+    rows = {group: " | ".join(str(counts.get(g, 0)) for g in genders) for group, counts in card.groups.items()}
+    lines = [
+        f"# Face model {name}, version {version}",
+        "",
+        f"A statistical model of the faces of {card.members} people: identity and expression to a mesh in millimetres.",
+        "Bilinear model of FaceScape (TPAMI 2023, section 4.1), after Vlasic et al. 2005 and Cao et al. 2013.",
+        "",
+        "## Who is in it",
+        "",
+        f"{card.members} people, each of whom agreed to be part of a statistical model. Nobody is named here.",
+        "",
+        "| age | " + " | ".join(genders) + " |",
+        "|---|" + "---|" * len(genders),
+        *(f"| {group} | {row} |" for group, row in rows.items()),
+        "",
+        "A face unlike these is represented worse: look at the table before you judge a fit.",
+        "",
+        "## How it was made",
+        "",
+        *(f"- {key.replace('_', ' ')}: {_said(value)}" for key, value in card.method.items()),
+        "",
+        "## What was measured",
+        "",
+        *(f"- {key.replace('_', ' ')}: {_said(value)}" for key, value in card.figures.items()),
+        "",
+        "## What it must not be used for",
+        "",
+        *(f"- {use};" for use in NOT_FOR[:-1]),
+        f"- {NOT_FOR[-1]}.",
+        "",
+        "Whoever is in it may withdraw. The studio then publishes the next version without that person, and holders of",
+        "this one are told to delete it.",
+        "",
+        "## Made of",
+        "",
+        *(f"- {what}: `{digest}`" for what, digest in card.lineage.items()),
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_said(v) for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -56,7 +56,7 @@ def egg_template() -> Template:
     landmarks = place_landmarks(mesh, np.c_[places, depth])
     parts = np.zeros(len(vertices), dtype=np.int8)
     front = vertices[:, 2] > 40
-    eye = (np.abs(np.abs(vertices[:, 0]) - 29) < 9) & (np.abs(vertices[:, 1] - 32) < 3.5) & front
+    eye = (np.abs(np.abs(vertices[:, 0]) - 29) < 13) & (np.abs(vertices[:, 1] - 32) < 8) & front
     mouth = (np.abs(vertices[:, 0]) < 14) & (np.abs(vertices[:, 1] + 33) < 2.5) & front
     parts[eye], parts[mouth] = EYE, MOUTH_INTERIOR
     return from_mesh("egg", mesh, *landmarks, parts=parts)
@@ -109,7 +109,7 @@ def small_model(identities: int = 8, *, seed: int = 0, albedo: bool = True) -> F
         landmark_barycentric=template.landmark_barycentric, contours=tuple(c.astype(np.int32) for c in contours),
         symmetry=np.array(other, dtype=np.int32), face=face, frontal=vertices[:, 2] > 0,
     )  # fmt: skip
-    members = [Member(f"S{i:03d}", 20 + i, "female" if i % 2 else "male") for i in range(20)]
+    members = [Member(f"S{i:03d}", ("15-24", "25-34")[i % 3 > 1], "female" if i % 2 else "male") for i in range(20)]
     return FaceModel(
         name="small", version=1, topology=topology, expression_basis=basis,
         bilinear=shapes_of_slices(ARKIT_UNITS, slices, 1e-4, np.abs(mean) + 3 * deviation),

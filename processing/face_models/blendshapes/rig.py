@@ -109,11 +109,13 @@ class RigSlabs:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         try:
-            head = parse_json(str(read_npz(self.path, ("head",))["head"]))
+            arrays = read_npz(self.path, ("head", "weights"))
+            head = parse_json(str(arrays["head"]))
             self.names: tuple[str, ...] = tuple(str(n) for n in head["names"])
             self.topology = str(head["topology"])
             if head["format"] != FORMAT:
                 raise RigError(f"{path} is a rig of format {head['format']}; this Mien reads {FORMAT}")
+            self.weights: Floats = arrays["weights"].astype(np.float64).reshape(-1, len(self.names))  # of the examples
             self._at, self.vertices = _stored_shapes(self.path, 1 + len(self.names))
         except OSError as error:
             raise RigError(f"{path} cannot be read: {error.strerror or error}") from None
