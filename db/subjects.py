@@ -12,10 +12,17 @@ from common.take_codes import SubjectCode
 from db.audit import audit_log
 from db.audit.number_floors import subjects_given
 from db.consents.consent_rules import JOB_LETTERS, RULES, ConsentRules, SignedForm, Told, check_consent, words
-from db.consents.withdrawals import Withdrawal, mark_narrowed, mark_released, stop_work
+from db.consents.withdrawals import (
+    Withdrawal,
+    mark_models,
+    mark_narrowed,
+    mark_released,
+    stop_models,
+    stop_work,
+)
 from db.engine import changed, utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound, RecordError
-from db.models import Consent, ConsentScope, Gender, Subject
+from db.models import Consent, ConsentScope, Gender, Leaving, Subject
 from db.models.people import consent_counts
 
 
@@ -161,9 +168,10 @@ def withdraw_consent(
 ) -> Withdrawal:
     """Close the open consents of `scopes` (all by default), with all that follows from it.
 
-    What was released under them is marked. When no consent stays open, pending stage runs are stopped. With publication
-    goes its condition, eyes mosaicked. Raises ConsentError when there was none to close, and for eyes mosaicked alone:
-    without it more could be shown.
+    What was released under them is marked, and so is every face model that the subject is in, where it withdraws from
+    these. When no consent stays open, pending stage runs are stopped. With publication goes its condition, eyes
+    mosaicked. Raises ConsentError when there was none to close, and for eyes mosaicked alone: without it more could be
+    shown.
     """
     when = at or utc_now()
     wanted = list(dict.fromkeys(scopes))
@@ -186,10 +194,15 @@ def withdraw_consent(
     released = mark_released(tx, subject, closed, when)
     still_open = any(consent.withdrawn_at is None for consent in subject.consents)
     stopped = 0 if still_open else stop_work(tx, subject)
-    if stopped or released:
+    models: tuple[str, ...] = ()
+    if ConsentScope.STATISTICAL_MODEL in closed:
+        stopped += stop_models(tx, subject)
+        models = mark_models(tx, subject, Leaving.CONSENT, when)
+    if stopped or released or models:
         detail = {"stopped_runs": stopped, "in_releases": list(released)}
+        detail |= {"in_models": list(models)} if models else {}
         audit_log.record(tx, "subject.withdraw", "subject", subject.code, detail)
-    return Withdrawal(tuple(closed), stopped, released)
+    return Withdrawal(tuple(closed), stopped, released, models)
 
 
 def _next_code(tx: Session) -> str:

@@ -19,7 +19,7 @@ from db.models import ConsentScope, Gender
 class ConsentBody(Body):
     """A form that was signed. The form itself stays where it is; its hash is kept."""
 
-    scopes: list[ConsentScope] = Field(min_length=1, max_length=3)
+    scopes: list[ConsentScope] = Field(min_length=1, max_length=len(ConsentScope))
     given_on: date  # the day of the signature
     document_sha256: str
     form_version: str

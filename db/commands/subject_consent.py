@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--consent", help="research_release, publication or eyes_mosaicked; may be repeated."),
+    typer.Option(
+        "--consent", help="research_release, publication, eyes_mosaicked or statistical_model; may be repeated."
+    ),
 ]
 Document = Annotated[
     Path | None, typer.Option("--consent-document", exists=True, help="The signed form; its hash is kept.")
@@ -39,7 +41,10 @@ Day = Annotated[datetime | None, typer.Option("--consent-date", formats=["%Y-%m-
 def consent(
     code: SubjectCode,
     scopes: Annotated[
-        list[str], typer.Option("--consent", help="research_release, publication or eyes_mosaicked; may be repeated.")
+        list[str],
+        typer.Option(
+            "--consent", help="research_release, publication, eyes_mosaicked or statistical_model; may be repeated."
+        ),
     ],
     consent_date: Day = None,
     consent_document: Document = None,

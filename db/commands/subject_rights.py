@@ -138,7 +138,8 @@ def keep_until(
     until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day.")],
     reason: Annotated[str, typer.Option("--reason", help="Why this subject has a term of its own; no names.")],
     scope: Annotated[
-        list[str] | None, typer.Option("--consent", help="research_release or publication; both by default.")
+        list[str] | None,
+        typer.Option("--consent", help="research_release, publication or statistical_model; all by default."),
     ] = None,
     home: Home = None,
     database: Database = None,

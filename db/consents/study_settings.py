@@ -16,7 +16,7 @@ publication = "5 years"
 
 import re
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Self
@@ -90,14 +90,16 @@ class StudySettings:
             withdrawn_kept=Term.of(table.get("withdrawn_kept", "30 days"), f"{_WHERE}: withdrawn_kept"),
         )
 
-    def lacking(self) -> list[str]:
-        """Keys without which a receipt does not say all that it should."""
+    def lacking(self, given: Collection[ConsentScope] = ()) -> list[str]:
+        """Keys without which a receipt does not say all that it should. given: the scopes that it tells of."""
         missing = [name for name in _DEMANDED if getattr(self, name) is None]
-        terms = [f"retention.{scope}" for scope in LASTING if scope not in self.retention]
+        told = [scope for scope in LASTING if scope in USUAL or scope in given]
+        terms = [f"retention.{scope}" for scope in told if scope not in self.retention]
         return missing + terms
 
 
-LASTING = (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION)  # eyes_mosaicked lasts as publication does
+USUAL = (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION)  # scopes of every study
+LASTING = (*USUAL, ConsentScope.STATISTICAL_MODEL)  # eyes_mosaicked lasts as publication does
 
 
 def _text(table: Mapping[str, Any], name: str) -> str | None:

@@ -12,18 +12,24 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.consents.capture_consent import consents, today
+from db.consents.scope_consents import consenting_subjects
 from db.engine import changed
 from db.models import (
     CaptureSession,
     Consent,
     ConsentScope,
+    FaceModel,
+    FaceModelMember,
     Job,
+    JobInput,
     JobState,
+    JobSubject,
     JobTake,
+    Leaving,
     Release,
     ReleaseItem,
     ReleaseState,
@@ -33,6 +39,7 @@ from db.models import (
 )
 
 STOPPED = "the subject withdrew its consent"
+PARKED: Mapping[str, object] = {"state": JobState.PARKED, "error": STOPPED, "lease_until": None, "not_before": None}
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Withdrawal:
     closed: tuple[ConsentScope, ...]
     stopped: int = 0  # stage runs that will not be made
     released: tuple[str, ...] = ()  # releases that have the subject under what it withdrew, as in 'faces 2'
+    models: tuple[str, ...] = ()  # versions of face models that it is in, likewise
 
 
 def withdrew(subject_id: InstrumentedAttribute[int] | InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
@@ -51,9 +59,39 @@ def withdrew(subject_id: InstrumentedAttribute[int] | InstrumentedAttribute[int 
 
 
 def stopped() -> ColumnElement[bool]:
-    """Condition on Job: its subject withdrew, and it serves no take of anybody who did not; or its takes were."""
+    """Condition on Job: its subject withdrew, and it serves nobody who did not; or its takes were; or a study's member.
+
+    A run of a subject is stopped with any take that it reads, one of a study with any member.
+    """
     kept = exists().where(JobTake.job_id == Job.id, ~take_withdrawn(JobTake.take_id)).correlate(Job)
-    return (withdrew(Job.subject_id) & ~_serves_a_participant()) | (take_withdrawn(Job.take_id) & ~kept)
+    alone = withdrew(Job.subject_id) & ~_serves_a_participant()
+    return alone | (take_withdrawn(Job.take_id) & ~kept) | reads_withdrawn_take() | lacks_a_member()
+
+
+def reads_withdrawn_take() -> ColumnElement[bool]:
+    """Condition on Job: a run of a subject that reads what was made of a withdrawn take, and of no other take."""
+    maker, other = aliased(Job), aliased(JobTake)
+    kept = exists().where(other.job_id == maker.id, ~take_withdrawn(other.take_id)).correlate(maker)
+    read = exists().where(
+        JobInput.job_id == Job.id, maker.id == JobInput.from_job_id, take_withdrawn(maker.take_id), ~kept
+    )
+    return and_(Job.take_id.is_(None), Job.subject_id.is_not(None), read.correlate(Job))
+
+
+def lacks_a_member() -> ColumnElement[bool]:
+    """Condition on Job: a run of a study with somebody who does not consent to be part of a statistical model."""
+    allows = exists().where(
+        Consent.subject_id == JobSubject.subject_id,
+        Consent.scope == ConsentScope.STATISTICAL_MODEL,
+        Consent.withdrawn_at.is_(None),
+    )
+    member = exists().where(JobSubject.job_id == Job.id, ~allows).correlate(Job)
+    return and_(Job.take_id.is_(None), Job.subject_id.is_(None), member)
+
+
+def may_be_modelled(tx: Session) -> set[int]:
+    """Ids of subjects that consent today to be part of a statistical model."""
+    return consenting_subjects(tx, ConsentScope.STATISTICAL_MODEL, today())
 
 
 def take_withdrawn(take_id: InstrumentedAttribute[int] | InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
@@ -79,8 +117,14 @@ def stop_work(tx: Session, subject: Subject) -> int:
     takes = select(Take.id).join(CaptureSession).where(CaptureSession.subject_id == subject.id)
     served = exists().where(JobTake.job_id == Job.id, JobTake.take_id.in_(takes)).correlate(Job)
     mine = (Job.state != JobState.DONE, or_(Job.subject_id == subject.id, served))
-    values = {"state": JobState.PARKED, "error": STOPPED, "lease_until": None, "not_before": None}
-    return changed(tx, update(Job).where(*mine, ~_serves_a_participant()).values(values))
+    return changed(tx, update(Job).where(*mine, ~_serves_a_participant()).values(PARKED))
+
+
+def stop_models(tx: Session, subject: Subject) -> int:
+    """Park every unfinished run of a study that the subject is in; how many there were."""
+    member = exists().where(JobSubject.job_id == Job.id, JobSubject.subject_id == subject.id).correlate(Job)
+    study = (Job.state != JobState.DONE, Job.take_id.is_(None), Job.subject_id.is_(None), member)
+    return changed(tx, update(Job).where(*study).values(PARKED))
 
 
 def mark_released(
@@ -101,6 +145,27 @@ def mark_released(
     elif ConsentScope.RESEARCH_RELEASE not in scopes:
         left.append(or_(ReleaseItem.photographs, ReleaseItem.publishable))
     return _mark(tx, left, {"withdrawn_at": func.coalesce(ReleaseItem.withdrawn_at, when)})
+
+
+def mark_models(
+    tx: Session, subject: Subject, why: Leaving, when: datetime, jobs: Collection[int] | None = None
+) -> tuple[str, ...]:
+    """Mark the face models that the subject is in: they are neither shown nor released any more; as in 'faces 2'.
+
+    jobs: those alone that these runs made.
+    """
+    inside = select(FaceModelMember.model_id).where(FaceModelMember.subject_id == subject.id)
+    which = [FaceModel.id.in_(inside)]
+    if jobs is not None:
+        which.append(FaceModel.job_id.in_(sorted(jobs)))
+    ids = list(tx.scalars(select(FaceModel.id).where(*which)))
+    left = (FaceModelMember.model_id.in_(ids), FaceModelMember.subject_id == subject.id)
+    unmarked = FaceModelMember.left_at.is_(None)
+    changed(tx, update(FaceModelMember).where(*left, unmarked).values(left_at=when, why=why))
+    marked = {"marked_at": func.coalesce(FaceModel.marked_at, when)}
+    changed(tx, update(FaceModel).where(FaceModel.id.in_(ids)).values(marked))
+    named = select(FaceModel.name, FaceModel.version).where(FaceModel.id.in_(ids)).order_by(FaceModel.id)
+    return tuple(f"{name} {version}" for name, version in tx.execute(named))
 
 
 def mark_narrowed(tx: Session, subject: Subject, when: datetime) -> tuple[str, ...]:
@@ -158,9 +223,10 @@ def _named(tx: Session, which: Sequence[ColumnElement[bool]]) -> tuple[str, ...]
 
 
 def _serves_a_participant() -> ColumnElement[bool]:
-    return (
+    served = (
         exists()
         .where(JobTake.job_id == Job.id, Take.id == JobTake.take_id, CaptureSession.id == Take.session_id)
         .where(~withdrew(CaptureSession.subject_id))
         .correlate(Job)
     )
+    return served | exists().where(JobSubject.job_id == Job.id, ~withdrew(JobSubject.subject_id)).correlate(Job)

@@ -17,6 +17,7 @@ from db.models import (
     ErasureFile,
     Frame,
     FrameMeasure,
+    JobInput,
     RawFile,
     RunReview,
     Take,
@@ -24,6 +25,8 @@ from db.models import (
     TakeCheck,
     TakeReview,
 )
+
+MEMBERS = "members"  # an input that says who is in a study, by age group and gender
 
 
 def files_of(tx: Session, takes: Collection[int], jobs: Collection[int]) -> set[str]:
@@ -38,6 +41,8 @@ def files_of(tx: Session, takes: Collection[int], jobs: Collection[int]) -> set[
         found |= set(tx.scalars(select(Artefact.sha256).where(Artefact.job_id.in_(chunk))))
         pictures = select(RunReview.picture).where(RunReview.job_id.in_(chunk), RunReview.picture.is_not(None))
         found |= {picture for picture in tx.scalars(pictures) if picture}
+        who = (JobInput.job_id.in_(chunk), JobInput.name == MEMBERS, JobInput.sha256.is_not(None))
+        found |= {list_ for list_ in tx.scalars(select(JobInput.sha256).where(*who)) if list_}
     return found
 
 

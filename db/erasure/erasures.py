@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, exists, select, update
+from sqlalchemy import ColumnElement, Engine, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from common.progress import CountProgress
@@ -28,6 +28,7 @@ from db.models import (
     Erasure,
     ErasureFile,
     Job,
+    JobSubject,
     JobTake,
     Personal,
     RetentionTerm,
@@ -173,12 +174,18 @@ def _doomed_jobs(tx: Session, subject: Subject, takes: Collection[int]) -> set[i
         .where(JobTake.job_id == Job.id, Take.id == JobTake.take_id, CaptureSession.id == Take.session_id)
         .where(CaptureSession.subject_id != subject.id)
         .correlate(Job)
-    )
+    ) | _of_others_too(subject)
     doomed = set(tx.scalars(select(Job.id).where(Job.subject_id == subject.id, ~others)))
     for chunk in in_chunks(sorted(takes)):
         served = select(Job.id).join(JobTake, JobTake.job_id == Job.id).where(JobTake.take_id.in_(chunk), ~others)
         doomed |= set(tx.scalars(served))
     return with_descendants(tx, doomed)
+
+
+def _of_others_too(subject: Subject) -> ColumnElement[bool]:
+    """Condition on Job: a run of a subject that is another one's as well, for their photographs are equal."""
+    other = exists().where(JobSubject.job_id == Job.id, JobSubject.subject_id != subject.id).correlate(Job)
+    return Job.subject_id.is_not(None) & other
 
 
 def _name_new_owners(tx: Session, subject: Subject) -> None:
@@ -190,7 +197,9 @@ def _name_new_owners(tx: Session, subject: Subject) -> None:
         .correlate(Job)
         .scalar_subquery()
     )
-    tx.execute(update(Job).where(Job.subject_id == subject.id).values(subject_id=owner))
+    tx.execute(delete(JobSubject).where(JobSubject.subject_id == subject.id))
+    other = select(func.min(JobSubject.subject_id)).where(JobSubject.job_id == Job.id).correlate(Job).scalar_subquery()
+    tx.execute(update(Job).where(Job.subject_id == subject.id).values(subject_id=func.coalesce(owner, other)))
 
 
 def _blank(tx: Session, subject: Subject) -> None:

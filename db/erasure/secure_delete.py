@@ -23,6 +23,7 @@ from db.models import (
     FrameMeasure,
     Job,
     JobInput,
+    JobSubject,
     JobTake,
     Personal,
     RawFile,
@@ -41,7 +42,7 @@ LARGE_BYTES = 200_000_000  # rewritten in some seconds: a session that is open w
 # What an erasure deletes from or blanks.
 TOUCHED: tuple[type[Base], ...] = (
     ErasureFile, Frame, RawFile, FrameMeasure, TakeCheck, TakeReview, Artefact, ArtefactParent, RunReview, JobInput,
-    JobTake, Job, SkippedExpression, CameraAside, TakeAbsence, Take, Personal, Subject,
+    JobTake, JobSubject, Job, SkippedExpression, CameraAside, TakeAbsence, Take, Personal, Subject,
 )  # fmt: skip
 
 

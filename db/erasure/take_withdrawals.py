@@ -4,6 +4,7 @@ The take gives up its place (it becomes superseded), so that everything that wor
 row of its own keeps it from being chosen again. Its files stay, unless they are to go for good: see erase_take.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Engine, exists, select, update
@@ -15,8 +16,8 @@ from db import session_rules as rules
 from db import store_identity
 from db.audit import audit_log
 from db.captures import get_take, lock_take
-from db.consents.withdrawals import STOPPED, mark_released, take_withdrawn
-from db.engine import changed, transaction, utc_now
+from db.consents.withdrawals import PARKED, mark_models, mark_released, take_withdrawn
+from db.engine import changed, in_chunks, transaction, utc_now
 from db.erasure.erased_rows import delete_captures, files_of, journal_files
 from db.erasure.erasures import ErasureReport, conclude
 from db.errors import ConsentError
@@ -25,6 +26,7 @@ from db.models import (
     Job,
     JobState,
     JobTake,
+    Leaving,
     Subject,
     Take,
     TakeWithdrawal,
@@ -41,6 +43,7 @@ class WithdrawnTake:
     take: str
     stopped: int = 0  # stage runs that will not be made
     released: tuple[str, ...] = ()  # releases that have the take, as in 'faces 2'
+    models: tuple[str, ...] = ()  # versions of face models that were made of it, likewise
     before: bool = False  # it had been withdrawn already
 
 
@@ -63,11 +66,14 @@ def withdraw_take(tx: Session, code: str, take_code: str) -> WithdrawnTake:
     if take.state in rules.PUT_BESIDE.allowed:
         take.state = rules.PUT_BESIDE.to
     tx.flush()
-    stopped = _stop_work(tx, take)
+    further = with_descendants(tx, set(tx.scalars(select(Job.id).where(_mine(take), ~_others(take)))))
+    stopped = _stop_work(tx, take, further)
     released = mark_released(tx, subject, list(ConsentScope), now, [take.id])
+    models = mark_models(tx, subject, Leaving.TAKE, now, further)
     detail = {"at": now.isoformat(), "stopped_runs": stopped, "in_releases": list(released)}
+    detail |= {"in_models": list(models)} if models else {}
     audit_log.record(tx, "take.withdraw", "take", take.code, detail)
-    return WithdrawnTake(take.code, stopped, released)
+    return WithdrawnTake(take.code, stopped, released, models)
 
 
 def erase_take(
@@ -120,7 +126,11 @@ def _mine(take: Take) -> ColumnElement[bool]:
     return (Job.take_id == take.id) | served
 
 
-def _stop_work(tx: Session, take: Take) -> int:
-    unfinished = (Job.state != JobState.DONE, _mine(take), ~_others(take))
-    values = {"state": JobState.PARKED, "error": STOPPED, "lease_until": None, "not_before": None}
-    return changed(tx, update(Job).where(*unfinished).values(values))
+def _stop_work(tx: Session, take: Take, further: Collection[int]) -> int:
+    """Park what is not made for this take alone, and the runs of subjects and studies that would read it."""
+    unfinished = Job.state != JobState.DONE
+    stopped = changed(tx, update(Job).where(unfinished, _mine(take), ~_others(take)).values(PARKED))
+    for chunk in in_chunks(sorted(further)):
+        over_takes = (unfinished, Job.take_id.is_(None), Job.id.in_(chunk), Job.state != JobState.PARKED)
+        stopped += changed(tx, update(Job).where(*over_takes).values(PARKED))
+    return stopped

@@ -19,7 +19,8 @@ from db.models.capture import (
 )
 from db.models.decision import ActKind, FormerTakeCode, SessionAct
 from db.models.erasure import Erasure, ErasureFile
-from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobTake
+from db.models.face_model import FaceModel, FaceModelMember, Leaving
+from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobSubject, JobTake
 from db.models.holder import Fetch, Grant, Notice, Recipient, SignedLicence, Way
 from db.models.identity import StudioIdentity
 from db.models.people import (
@@ -33,7 +34,7 @@ from db.models.people import (
 )
 from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
-from db.models.release import Release, ReleaseItem, ReleaseState
+from db.models.release import Release, ReleaseItem, ReleaseModel, ReleaseState
 from db.models.review import CheckState, FrameMeasure, TakeCheck, TakeReview
 from db.models.rig import Calibration, Camera, CameraTier, Rig, ShutterLag
 from db.models.run_review import RunReview, RunVerdict
@@ -61,6 +62,8 @@ __all__ = [
     "Erasure",
     "ErasureFile",
     "ExposureSource",
+    "FaceModel",
+    "FaceModelMember",
     "Fetch",
     "FormerTakeCode",
     "Frame",
@@ -70,7 +73,9 @@ __all__ = [
     "Job",
     "JobInput",
     "JobState",
+    "JobSubject",
     "JobTake",
+    "Leaving",
     "LinkKind",
     "Notice",
     "OneTimeLink",
@@ -82,6 +87,7 @@ __all__ = [
     "Recipient",
     "Release",
     "ReleaseItem",
+    "ReleaseModel",
     "ReleaseState",
     "RetentionTerm",
     "Rig",

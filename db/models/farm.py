@@ -23,7 +23,10 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """A stage run. `subject` and `take` are the first that asked for it; JobTake lists every take it serves."""
+    """A stage run. `subject` and `take` are the first that asked for it; JobTake lists every take it serves.
+
+    A run of a subject has no take, a run of a study neither: JobSubject lists whom they are of.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
@@ -66,12 +69,24 @@ class JobTake(Base):
     take_id: Mapped[int] = mapped_column(ForeignKey("take.id"), primary_key=True, index=True)
 
 
+class JobSubject(Base):
+    """Whom a run over several takes is of: a subject's rig is of its subject, a model of every member.
+
+    Two subjects of equal photographs share the runs of a subject, as takes do.
+    """
+
+    __tablename__ = "job_subject"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), primary_key=True, index=True)
+
+
 class JobInput(Base):
     """What a job reads: a file by hash, or a named output of another job."""
 
     __tablename__ = "job_input"
     __table_args__ = (
-        UniqueConstraint("job_id", "name"),
+        UniqueConstraint("job_id", "name", "label"),
         CheckConstraint(
             "sha256 IS NOT NULL OR (from_job_id IS NOT NULL AND from_output IS NOT NULL)", name="has_source"
         ),
@@ -87,6 +102,8 @@ class JobInput(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
     name: Mapped[str] = mapped_column(String(64))
+    # Of many under one name: the take's label, or the subject's code; in order of id.
+    label: Mapped[str] = mapped_column(String(80), server_default=text("''"), default="")
     sha256: Mapped[str | None] = mapped_column(Sha256)
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), index=True)
     from_output: Mapped[str | None] = mapped_column(String(64))

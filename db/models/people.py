@@ -23,6 +23,7 @@ class ConsentScope(StrEnum):
     RESEARCH_RELEASE = "research_release"  # scans, meshes, textures and relief to researchers under licence
     PUBLICATION = "publication"  # the photographs too, and pictures in papers, talks and on web pages
     EYES_MOSAICKED = "eyes_mosaicked"  # a condition on publication: pictures only with the eyes mosaicked
+    STATISTICAL_MODEL = "statistical_model"  # may be part of a statistical model of faces, which is given on
 
 
 class Subject(Base):

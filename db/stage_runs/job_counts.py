@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import CaptureSession, Job, JobState, ProtocolExpression, Subject, Take
@@ -69,19 +69,22 @@ def counts(jobs: JobCounts) -> dict[str, int]:
 
 def running_runs(tx: Session) -> list[dict[str, Any]]:
     """What is leased: who has it, whose it is, since when, and for how long its daemon has been silent."""
+    whose = Subject.__table__.alias("whose")
     query = (
-        select(Job, Subject.code, ProtocolExpression)
+        select(Job, func.coalesce(Subject.code, whose.c.code), ProtocolExpression)
         .outerjoin(Take, Take.id == Job.take_id)
         .outerjoin(CaptureSession, CaptureSession.id == Take.session_id)
         .outerjoin(Subject, Subject.id == CaptureSession.subject_id)
         .outerjoin(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
+        .outerjoin(whose, whose.c.id == Job.subject_id)
         .where(Job.state == JobState.LEASED)
         .order_by(Job.started_at, Job.id)
     )
     now = db_now(tx)
     return [
         {
-            "key": job.key, "stage": job.stage, "label": f"{subject} {expression.label}" if subject else "",
+            "key": job.key, "stage": job.stage,
+            "label": f"{subject} {expression.label}" if expression else subject or "",
             "worker": job.worker or "", "attempt": job.attempts,
             "seconds": round((now - (job.started_at or now)).total_seconds(), 1),
             "silent_s": round((now - (job.heartbeat_at or now)).total_seconds(), 1),

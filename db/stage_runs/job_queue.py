@@ -13,10 +13,10 @@ from sqlalchemy import Update, case, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.consents.withdrawals import STOPPED, lock_participants, stopped, withdrawn_takes
+from db.consents.withdrawals import STOPPED, lock_participants, may_be_modelled, stopped, withdrawn_takes
 from db.engine import changed, in_chunks, utc_now
 from db.errors import LeaseLost, NotFound, RecordError
-from db.models import Artefact, Base, Job, JobInput, JobState, JobTake, Take
+from db.models import Artefact, Base, Job, JobInput, JobState, JobSubject, JobTake, Take
 from db.stage_runs import job_statements as statements
 from db.stage_runs.artefacts import OutputFile, record_artefacts
 
@@ -36,6 +36,7 @@ class InputFile:
 
     name: str
     sha256: str
+    label: str = ""  # of many under one name, see InputMade
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class InputMade:
     name: str
     key: str
     output: str
+    label: str = ""  # of many under one name, in their order: a take's label, a subject's code
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class JobSpec:
     subject_id: int | None = None
     take_id: int | None = None
     priority: int = PRIORITY  # the lowest runs first
+    # Whom a run over several takes is of: of a subject, itself; of a study, which has no `subject_id`, every member.
+    subjects: Sequence[int] = ()
+
+    @property
+    def of_study(self) -> bool:
+        """Whether it is made of several people."""
+        return self.subject_id is None and bool(self.subjects)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,13 @@ class Lease:
     until: datetime
     # name -> (SHA-256, None) or (SHA-256 of the artefact, the artefact's id)
     inputs: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
+    many: Mapping[str, Mapping[str, tuple[str, int | None]]] = field(default_factory=dict)  # ... by label, in order
+
+    @property
+    def artefacts(self) -> list[int]:
+        """The ids of all artefacts that it reads."""
+        read = [*self.inputs.values(), *(source for labelled in self.many.values() for source in labelled.values())]
+        return [artefact for _, artefact in read if artefact is not None]
 
 
 def enqueue(tx: Session, spec: JobSpec) -> bool:
@@ -90,11 +106,19 @@ def enqueue(tx: Session, spec: JobSpec) -> bool:
 def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
     """Ask for stage runs, in any order; how many were new. A few statements, however many runs. Raises as `enqueue`.
 
-    Nothing is asked for a subject that withdrew, nor for a take that was withdrawn.
+    Nothing is asked for a subject that withdrew, for a take that was withdrawn, nor of a study with a member that does
+    not consent to be part of a statistical model.
     """
-    may = lock_participants(tx, {spec.subject_id for spec in specs if spec.subject_id is not None})
+    own = {spec.subject_id for spec in specs if spec.subject_id is not None}
+    may = lock_participants(tx, own | {subject for spec in specs for subject in spec.subjects})
+    models = may_be_modelled(tx) if any(spec.of_study for spec in specs) else set()
     gone = withdrawn_takes(tx, {spec.take_id for spec in specs if spec.take_id is not None})
-    specs = [s for s in specs if (s.subject_id is None or s.subject_id in may) and s.take_id not in gone]
+    specs = [
+        s
+        for s in specs
+        if (s.subject_id is None or s.subject_id in may) and s.take_id not in gone
+        and (not s.of_study or set(s.subjects) <= models)
+    ]  # fmt: skip
     unique = {spec.key: spec for spec in specs}
     ids = _ids_of(tx, unique)
     now = db_now(tx)
@@ -123,6 +147,8 @@ def enqueue_all(tx: Session, specs: Sequence[JobSpec]) -> int:
         tx.execute(insert(JobInput), [_input_row(ids, spec, given) for spec, given in inputs])
     served = {(ids[spec.key], spec.take_id) for spec in specs if spec.take_id is not None}
     _insert_new(tx, JobTake, [{"job_id": job, "take_id": take} for job, take in sorted(served)], JobTake.job_id)
+    of = {(ids[spec.key], subject) for spec in specs for subject in spec.subjects}
+    _insert_new(tx, JobSubject, [{"job_id": job, "subject_id": who} for job, who in sorted(of)], JobSubject.job_id)
     return len(new)
 
 
@@ -167,8 +193,7 @@ def finish(
     now = now or db_now(tx)
     values = {"state": JobState.DONE, "finished_at": now, "lease_until": None, "not_before": None, "error": None}
     _guarded(tx, lease, values)
-    parents = [artefact for _, artefact in lease.inputs.values() if artefact is not None]
-    return record_artefacts(tx, lease.job_id, outputs, parents=parents, frame_ids=frame_ids, made_at=now)
+    return record_artefacts(tx, lease.job_id, outputs, parents=lease.artefacts, frame_ids=frame_ids, made_at=now)
 
 
 def finished_under(tx: Session, lease: Lease) -> bool:
@@ -263,11 +288,12 @@ def set_last(tx: Session, session_id: int, wanted: Collection[str]) -> int:
 
     A take was taken again since, or its cameras calibrated anew. What is wanted again waits its usual turn.
     """
-    of_session = select(Job.key, Job.priority).join(Take, Job.take_id == Take.id)
-    waiting = of_session.where(Take.session_id == session_id, Job.state == JobState.QUEUED)
+    queued = select(Job.key, Job.priority).where(Job.state == JobState.QUEUED)
+    of_takes = queued.join(Take, Job.take_id == Take.id).where(Take.session_id == session_id)
+    of_subject = queued.where(statements.reads_session(session_id))
     last: list[str] = []
     usual: list[str] = []
-    for key, priority in tx.execute(waiting):
+    for key, priority in (*tx.execute(of_takes), *tx.execute(of_subject)):
         if (key in wanted) == (priority == REPLACED):
             (usual if key in wanted else last).append(key)
     return _set_priority(tx, last, REPLACED) + _set_priority(tx, usual, PRIORITY)
@@ -369,14 +395,16 @@ def _claimed(tx: Session, statement: Update, worker: str, now: datetime, until: 
         return None
     job_id, key, stage, version, params, subject_id, take_id, attempt = row
     inputs: dict[str, tuple[str, int | None]] = {}
-    for name, sha256, output, artefact, made in tx.execute(statements.INPUTS, {"of_job": job_id}):
-        if sha256 is not None:
-            inputs[name] = (sha256, None)
-        elif made is None:
+    many: dict[str, dict[str, tuple[str, int | None]]] = {}
+    for name, label, sha256, output, artefact, made in tx.execute(statements.INPUTS, {"of_job": job_id}):
+        if sha256 is None and made is None:
             raise RecordError(f"Job {key[:12]} ({stage}) reads '{output}', which its maker did not make")
+        found = (sha256, None) if sha256 is not None else (made, artefact)
+        if label:
+            many.setdefault(name, {})[label] = found
         else:
-            inputs[name] = (made, artefact)
-    return Lease(job_id, key, stage, version, params, subject_id, take_id, worker, attempt, until, inputs)
+            inputs[name] = found
+    return Lease(job_id, key, stage, version, params, subject_id, take_id, worker, attempt, until, inputs, many)
 
 
 def _guarded(tx: Session, lease: Lease, values: Mapping[str, Any], *, uncounted: bool = False) -> None:
@@ -396,7 +424,7 @@ def _ids_of(tx: Session, keys: Collection[str]) -> dict[str, int]:
 
 
 def _input_row(ids: Mapping[str, int], spec: JobSpec, given: InputFile | InputMade) -> dict[str, Any]:
-    row: dict[str, Any] = {"job_id": ids[spec.key], "name": given.name}
+    row: dict[str, Any] = {"job_id": ids[spec.key], "name": given.name, "label": given.label}
     if isinstance(given, InputFile):
         return row | {"sha256": given.sha256, "from_job_id": None, "from_output": None}
     if given.key not in ids:

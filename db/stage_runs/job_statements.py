@@ -9,7 +9,7 @@ from functools import lru_cache
 from sqlalchemy import ColumnElement, Update, and_, bindparam, exists, false, or_, select, update
 from sqlalchemy.orm import aliased
 
-from db.models import Artefact, Job, JobInput, JobState
+from db.models import Artefact, Job, JobInput, JobState, Take
 
 Stages = tuple[tuple[str, int | None], ...]  # name, version or any
 _maker = aliased(Job)
@@ -33,11 +33,20 @@ _made = (Artefact.job_id == JobInput.from_job_id) & (Artefact.output == JobInput
 
 # What a job reads.
 INPUTS = (
-    select(JobInput.name, JobInput.sha256, JobInput.from_output, Artefact.id, Artefact.sha256)
+    select(JobInput.name, JobInput.label, JobInput.sha256, JobInput.from_output, Artefact.id, Artefact.sha256)
     .outerjoin(Artefact, _made)
     .where(JobInput.job_id == bindparam("of_job"))
     .order_by(JobInput.id)
 )
+
+
+def reads_session(session_id: int) -> ColumnElement[bool]:
+    """Condition: a run of a subject, which reads what was made of takes of this session."""
+    read = exists().where(
+        JobInput.job_id == Job.id, _maker.id == JobInput.from_job_id, Take.id == _maker.take_id,
+        Take.session_id == session_id,
+    )  # fmt: skip
+    return and_(Job.take_id.is_(None), Job.subject_id.is_not(None), read.correlate(Job))
 
 
 def stages_wanted(stages: Iterable[str] | Mapping[str, int] | None) -> Stages | None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, exists, func, select
 from sqlalchemy.orm import Session
 
 from common.take_codes import TakeLabel
@@ -17,6 +17,7 @@ from db.models import (
     ProtocolExpression,
     Rig,
     SessionState,
+    SkippedExpression,
     Subject,
     Take,
     TakeAbsence,
@@ -38,6 +39,7 @@ class ReadyTake:
     calibration_id: int | None
     cameras: int
     frames: int
+    closed: bool  # its session, which therefore gets no further take
 
     @property
     def label(self) -> str:
@@ -121,6 +123,7 @@ def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection
             func.coalesce(Take.calibration_id, CaptureSession.calibration_id),
             cameras,
             frames,
+            CaptureSession.state == SessionState.CLOSED,
         )
         .join(CaptureSession, Take.session_id == CaptureSession.id)
         .join(Subject, CaptureSession.subject_id == Subject.id)
@@ -136,6 +139,21 @@ def ready_takes(tx: Session, *, subject: str | None = None, sessions: Collection
     if subject is not None:
         query = query.where(Subject.code == subject)
     return [ReadyTake(*row) for row in tx.execute(query)]
+
+
+def awaited_expressions(tx: Session, session: str) -> tuple[list[str], int]:
+    """Expressions that a session has neither accepted nor skipped, by name in the protocol's order; of how many."""
+    of = (CaptureSession.code == session, ProtocolExpression.protocol_id == CaptureSession.protocol_id)
+    accepted = exists().where(
+        Take.session_id == CaptureSession.id, Take.expression_id == ProtocolExpression.id,
+        Take.state == TakeState.ACCEPTED,
+    ).correlate(CaptureSession, ProtocolExpression)  # fmt: skip
+    skipped = exists().where(
+        SkippedExpression.session_id == CaptureSession.id, SkippedExpression.expression_id == ProtocolExpression.id
+    ).correlate(CaptureSession, ProtocolExpression)  # fmt: skip
+    query = select(ProtocolExpression.name, accepted | skipped).where(*of).order_by(ProtocolExpression.position)
+    rows = tx.execute(query).all()
+    return [name for name, settled in rows if not settled], len(rows)
 
 
 def take_photographs(tx: Session, take_ids: Collection[int]) -> dict[int, dict[int, tuple[str, str | None]]]:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.engine import in_chunks
-from db.models import Artefact, ArtefactParent, Frame, Job, JobInput, JobTake, RunReview
+from db.models import Artefact, ArtefactParent, FaceModel, Frame, Job, JobInput, JobSubject, JobTake, RunReview
 
 
 def with_descendants(tx: Session, jobs: Collection[int]) -> set[int]:
@@ -38,6 +38,8 @@ def delete_runs(tx: Session, jobs: Collection[int]) -> None:
         tx.execute(delete(Artefact).where(Artefact.job_id.in_(chunk)))
         tx.execute(delete(JobInput).where(JobInput.job_id.in_(chunk)))
         tx.execute(delete(JobTake).where(JobTake.job_id.in_(chunk)))
+        tx.execute(delete(JobSubject).where(JobSubject.job_id.in_(chunk)))
+        tx.execute(update(FaceModel).where(FaceModel.job_id.in_(chunk)).values(job_id=None))
     for chunk in chunks:
         tx.execute(delete(Job).where(Job.id.in_(chunk)))
 

@@ -13,6 +13,7 @@ from db.models import (
     CaptureSession,
     Job,
     JobState,
+    JobSubject,
     JobTake,
     ProtocolExpression,
     RunReview,
@@ -28,7 +29,7 @@ class ReviewedRun:
 
     key: str
     stage: str
-    take: str  # its code
+    take: str  # its code; empty for a run of a subject
     label: str  # subject and FaceScape's name, as in 'S001 2_smile'
     verdict: RunVerdict
     reasons: tuple[str, ...]
@@ -64,15 +65,19 @@ def count_verdicts(tx: Session) -> dict[RunVerdict, int]:
 
 
 def reviewed_runs(tx: Session, *verdicts: RunVerdict, limit: int = 100) -> list[ReviewedRun]:
-    """Done runs with one of these verdicts (all by default), a row for each take served, the newest first."""
+    """Done runs with one of these verdicts (all by default), the newest first: a row for each take served.
+
+    A run of a subject has no take, and is labelled by the subject alone.
+    """
     query = (
         select(RunReview, Job.key, Job.stage, Take.code, Subject.code, ProtocolExpression)
         .join(Job, Job.id == RunReview.job_id)
-        .join(JobTake, JobTake.job_id == Job.id)
-        .join(Take, Take.id == JobTake.take_id)
-        .join(CaptureSession, CaptureSession.id == Take.session_id)
-        .join(Subject, Subject.id == CaptureSession.subject_id)
-        .join(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
+        .outerjoin(JobTake, JobTake.job_id == Job.id)
+        .outerjoin(Take, Take.id == JobTake.take_id)
+        .outerjoin(CaptureSession, CaptureSession.id == Take.session_id)
+        .outerjoin(ProtocolExpression, ProtocolExpression.id == Take.expression_id)
+        .outerjoin(JobSubject, (JobSubject.job_id == Job.id) & Job.subject_id.is_not(None))
+        .join(Subject, Subject.id == func.coalesce(CaptureSession.subject_id, JobSubject.subject_id))
         .where(Job.state == JobState.DONE)
         .order_by(Job.id.desc(), Take.id)
         .limit(limit)
@@ -83,8 +88,8 @@ def reviewed_runs(tx: Session, *verdicts: RunVerdict, limit: int = 100) -> list[
         ReviewedRun(
             key,
             stage,
-            take,
-            f"{subject} {expression.label}",
+            take or "",
+            f"{subject} {expression.label}" if expression else subject,
             review.verdict,
             tuple(review.reasons.splitlines()),
             review.figures,

@@ -17,6 +17,7 @@ from db.models import (
     Job,
     JobInput,
     JobState,
+    JobSubject,
     JobTake,
     ProtocolExpression,
     RunReview,
@@ -111,7 +112,17 @@ def newest_takes(tx: Session, most: int) -> list[ProcessedTake]:
 
 
 def labels_of(tx: Session, job_ids: Collection[int]) -> dict[int, tuple[str, str]]:
-    """Job -> (code of the first take that it serves, subject and FaceScape's name as in 'S001 2_smile')."""
+    """Job -> (code of the first take that it serves, subject and FaceScape's name as in 'S001 2_smile').
+
+    Of a run of a subject no take, and the subject's code.
+    """
+    whose = (
+        select(JobSubject.job_id, Subject.code)
+        .join(Subject, Subject.id == JobSubject.subject_id)
+        .join(Job, Job.id == JobSubject.job_id)
+        .where(JobSubject.job_id.in_(list(job_ids)), Job.subject_id.is_not(None))
+        .order_by(Subject.id.desc())
+    )
     query = (
         select(JobTake.job_id, Take.code, Subject.code, ProtocolExpression)
         .join(Take, Take.id == JobTake.take_id)
@@ -121,7 +132,8 @@ def labels_of(tx: Session, job_ids: Collection[int]) -> dict[int, tuple[str, str
         .where(JobTake.job_id.in_(list(job_ids)))
         .order_by(Take.id.desc())
     )
-    return {job: (take, f"{subject} {line.label}") for job, take, subject, line in tx.execute(query)}
+    found = {job: ("", subject) for job, subject in tx.execute(whose)}
+    return found | {job: (take, f"{subject} {line.label}") for job, take, subject, line in tx.execute(query)}
 
 
 def lately_done(tx: Session, within: timedelta = timedelta(hours=1)) -> tuple[int, float]:
@@ -166,21 +178,34 @@ def _runs(tx: Session, shown: Collection[int], takes: Sequence[int]) -> dict[int
     for take, job, review in tx.execute(query):
         newest[take][job.stage] = (job, review)
     jobs = [job.id for take in shown for job, _ in newest[take].values() if job.state is JobState.DONE]
+    files, templates = files_of_jobs(tx, jobs), templates_of(tx, jobs)
+    return {
+        take: {
+            stage: run_of(job, review, files.get(job.id, {}) if take in shown else {}, templates.get(job.id))
+            for stage, (job, review) in by_stage.items()
+        }
+        for take, by_stage in newest.items()
+    }
+
+
+def files_of_jobs(tx: Session, jobs: Collection[int]) -> dict[int, dict[str, MadeFile]]:
+    """job -> output -> file."""
     files: dict[int, dict[str, MadeFile]] = {}
     columns = (Artefact.job_id, Artefact.output, Artefact.sha256, Artefact.bytes, Artefact.media)
     for job_id, output, sha256, size, media in tx.execute(select(*columns).where(Artefact.job_id.in_(jobs))):
         files.setdefault(job_id, {})[output] = MadeFile(sha256, size, media)
+    return files
+
+
+def templates_of(tx: Session, jobs: Collection[int]) -> dict[int, str | None]:
+    """job -> SHA-256 of the template that it read."""
     read = select(JobInput.job_id, JobInput.sha256).where(JobInput.job_id.in_(jobs), JobInput.name == TEMPLATE)
-    templates: dict[int, str | None] = dict(tx.execute(read).all())
-    return {
-        take: {
-            stage: TakeRun(
-                job.key, stage, job.state, job.attempts, job.error or "", job.finished_at,
-                review.verdict.value if review else None,
-                tuple(review.reasons.splitlines()) if review else (),
-                files.get(job.id, {}) if take in shown else {}, templates.get(job.id),
-            )
-            for stage, (job, review) in by_stage.items()
-        }
-        for take, by_stage in newest.items()
-    }  # fmt: skip
+    return dict(tx.execute(read).all())
+
+
+def run_of(job: Job, review: RunReview | None, files: Mapping[str, MadeFile], template: str | None) -> TakeRun:
+    """A job as it is listed."""
+    return TakeRun(
+        job.key, job.stage, job.state, job.attempts, job.error or "", job.finished_at,
+        review.verdict.value if review else None, tuple(review.reasons.splitlines()) if review else (), files, template,
+    )  # fmt: skip

@@ -18,7 +18,16 @@ from common.plain_values import without_none
 from db.audit import audit_log
 from db.consents.study_settings import StudySettings
 from db.engine import utc_now
-from db.models import Consent, ConsentScope, Release, ReleaseItem, ReleaseState, Subject
+from db.models import (
+    Consent,
+    ConsentScope,
+    FaceModel,
+    FaceModelMember,
+    Release,
+    ReleaseItem,
+    ReleaseState,
+    Subject,
+)
 from db.subject_data.retention import kept_until
 
 SCHEMA = "ISO/IEC TS 27560:2023"
@@ -32,16 +41,22 @@ ALLOWS = {
         " talks and on web pages"
     ),
     ConsentScope.EYES_MOSAICKED: "pictures of your face are shown and given with the eyes made unrecognisable only",
+    ConsentScope.STATISTICAL_MODEL: (
+        "the shape of your face and of its expressions, and its colours, are averaged with those of many others into a"
+        " statistical model of faces, which is given to others; faces that nobody has are made from it"
+    ),
 }
 TITLES = {
     ConsentScope.RESEARCH_RELEASE: "Scans for research",
     ConsentScope.PUBLICATION: "Photographs and pictures",
     ConsentScope.EYES_MOSAICKED: "The eyes made unrecognisable",
+    ConsentScope.STATISTICAL_MODEL: "Part of a statistical model",
 }
 DATA = {
     ConsentScope.RESEARCH_RELEASE: ("scans, meshes, textures and relief of the face", "age, gender and job, as said"),
     ConsentScope.PUBLICATION: ("photographs of the face", "pictures of the face"),
     ConsentScope.EYES_MOSAICKED: ("photographs and pictures of the face, the eyes mosaicked",),
+    ConsentScope.STATISTICAL_MODEL: ("shape, expressions and colours of the face", "age group and gender, as said"),
 }
 _CONTEXT: Mapping[str, Any] = {
     "dpv": "https://w3id.org/dpv#",
@@ -97,12 +112,14 @@ class Receipt:
     scopes: tuple[ReceiptScope, ...]
     # where the subject's data went, and whether something of it is withdrawn there
     releases: tuple[tuple[str, bool], ...]
+    # statistical models that the subject is in, and whether it has left them
+    models: tuple[tuple[str, bool], ...]
     erased_on: date | None
 
     @property
     def lacking(self) -> list[str]:
         """Keys of [records] without which it does not say all that it should."""
-        return self.study.lacking()
+        return self.study.lacking([scope.scope for scope in self.scopes])
 
 
 def make_receipt(tx: Session, subject: Subject, study: StudySettings) -> Receipt:
@@ -133,7 +150,14 @@ def receipt_of(tx: Session, subject: Subject, study: StudySettings) -> Receipt:
         where = f"{name} {version}"
         releases[where] = releases.get(where, False) or withdrawn is not None
     erased = None if subject.erased_at is None else subject.erased_at.date()
-    return Receipt(subject.code, utc_now(), study, scopes, tuple(releases.items()), erased)
+    inside = (
+        select(FaceModel.name, FaceModel.version, FaceModelMember.left_at)
+        .join(FaceModelMember, FaceModelMember.model_id == FaceModel.id)
+        .where(FaceModelMember.subject_id == subject.id)
+        .order_by(FaceModel.id)
+    )
+    models = tuple((f"{name} {version}", left is not None) for name, version, left in tx.execute(inside))
+    return Receipt(subject.code, utc_now(), study, scopes, tuple(releases.items()), models, erased)
 
 
 def as_record(receipt: Receipt) -> dict[str, Any]:
@@ -250,6 +274,10 @@ def _sections(receipt: Receipt) -> Sequence[tuple[str, list[str]]]:
     went = [
         f"{name}{': what you withdrew is marked there, for its holders to delete' if gone else ''}"
         for name, gone in receipt.releases
+    ]
+    went += [
+        f"statistical model {name}{': you have left it; it is made again without you' if left else ''}"
+        for name, left in receipt.models
     ]
     sections.append(("Where it went", went or ["Nowhere yet."]))
     rights = [f"You may ask at any time: {', '.join(_RIGHTS)}.", f"To withdraw: {_how_to_withdraw(receipt)}."]

@@ -19,9 +19,12 @@ from db.models import (
     CaptureSession,
     Consent,
     Erasure,
+    FaceModel,
+    FaceModelMember,
     Frame,
     FrameMeasure,
     Job,
+    JobSubject,
     JobTake,
     ProtocolExpression,
     RawFile,
@@ -46,7 +49,9 @@ Holders = Callable[[Session, Sequence[str]], list[Mapping[str, Any]]]
 
 # These refer to a person's rows and say nothing of the person: wiring between runs, what a camera was set aside for,
 # the hashes of files that are going. What is personal is sealed, and handed out from its own table.
-NOT_OF_A_PERSON = frozenset({"job_input", "job_take", "artefact_parent", "camera_aside", "erasure_file", "personal"})
+NOT_OF_A_PERSON = frozenset(
+    {"job_input", "job_take", "job_subject", "artefact_parent", "camera_aside", "erasure_file", "personal"}
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class SubjectRecords:
     code: str
     tables: Mapping[str, list[dict[str, Any]]]  # rows by table's name
     files: tuple[KeptFile, ...]
-    left_out: int  # runs with other people's photographs
+    left_out: int  # runs with other people's photographs, and models with other people
 
 
 def subject_records(tx: Session, subject: Subject, holders: Holders | None = None) -> SubjectRecords:
@@ -77,6 +82,7 @@ def subject_records(tx: Session, subject: Subject, holders: Holders | None = Non
     tables |= _further(tx, tables)
     names = {f"{r['name']} {r['version']}" for r in _releases(tx, subject)}
     tables["release"] = _releases(tx, subject)
+    tables["face_model"] = _models(tx, subject)
     tables["expression"] = _expressions(tx, {row["expression_id"] for row in tables["take"]})
     tables["camera"] = _cameras(tx, {row["camera_id"] for row in (*tables["frame"], *tables["raw_file"])})
     tables["release_holder"] = [dict(row) for row in holders(tx, sorted(names))] if holders else []
@@ -123,7 +129,8 @@ def _served(subject: Subject) -> ColumnElement[bool]:
         JobTake.job_id == Job.id, Take.id == JobTake.take_id, CaptureSession.id == Take.session_id,
         CaptureSession.subject_id == subject.id,
     )  # fmt: skip
-    return or_(Job.subject_id == subject.id, mine.correlate(Job))
+    of = exists().where(JobSubject.job_id == Job.id, JobSubject.subject_id == subject.id)
+    return or_(Job.subject_id == subject.id, mine.correlate(Job), of.correlate(Job))
 
 
 def _others(subject: Subject) -> ColumnElement[bool]:
@@ -132,7 +139,8 @@ def _others(subject: Subject) -> ColumnElement[bool]:
         JobTake.job_id == Job.id, Take.id == JobTake.take_id, CaptureSession.id == Take.session_id,
         CaptureSession.subject_id != subject.id,
     )  # fmt: skip
-    return or_(Job.subject_id != subject.id, theirs.correlate(Job))
+    of = exists().where(JobSubject.job_id == Job.id, JobSubject.subject_id != subject.id)
+    return or_(Job.subject_id != subject.id, theirs.correlate(Job), of.correlate(Job))
 
 
 def _rows(tx: Session, model: type[Base], which: ColumnElement[bool]) -> list[dict[str, Any]]:
@@ -178,6 +186,16 @@ def _releases(tx: Session, subject: Subject) -> list[dict[str, Any]]:
         {"id": r.id, "name": r.name, "version": r.version, "finished_at": _as_json(r.finished_at)}
         for r in tx.scalars(query)
     ]
+
+
+def _models(tx: Session, subject: Subject) -> list[dict[str, Any]]:
+    inside = select(FaceModelMember.model_id).where(FaceModelMember.subject_id == subject.id)
+    query = select(FaceModel).where(FaceModel.id.in_(inside)).order_by(FaceModel.id)
+    return [
+        {"id": m.id, "name": m.name, "version": m.version, "created_at": _as_json(m.created_at),
+         "marked_at": _as_json(m.marked_at)}
+        for m in tx.scalars(query)
+    ]  # fmt: skip
 
 
 def _events(tx: Session, subject: Subject) -> Sequence[AuditEvent]:

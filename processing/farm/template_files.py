@@ -6,11 +6,11 @@ from pathlib import Path
 
 from common.files.hashes import file_sha256
 from processing.errors import DataError
-from processing.stages.base import FACE_UNITS, TEMPLATE
+from processing.stages.base import FACE_UNITS, MEMBERS, TEMPLATE
 from processing.stages.discovery import Stages
 
 # What the files of outside sources are called where a run reads them; the template keeps its suffix.
-FILE_NAMES = {FACE_UNITS: "face-units.npz"}
+FILE_NAMES = {FACE_UNITS: "face-units.npz", MEMBERS: "members.json"}
 UNITS_SUFFIX = ".units.npz"  # of the face units beside a template's file
 
 

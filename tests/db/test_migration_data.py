@@ -129,10 +129,16 @@ ROWS: Rows = {
         for n, key, state in ((1, C, "done"), (2, D, "failed"))
     ],
     "job_take": [{"job_id": 1, "take_id": 1}],
+    "job_subject": [{"job_id": 1, "subject_id": 1}],
     "job_input": [
-        {"id": 1, "job_id": 1, "name": "take", "sha256": A, "from_job_id": None, "from_output": None},
-        {"id": 2, "job_id": 2, "name": "scan", "sha256": None, "from_job_id": 1, "from_output": "scan"},
+        {"id": 1, "job_id": 1, "name": "take", "label": "", "sha256": A, "from_job_id": None, "from_output": None},
+        {"id": 2, "job_id": 2, "name": "scan", "label": "", "sha256": None, "from_job_id": 1, "from_output": "scan"},
     ],
+    "face_model": [
+        {"id": 1, "name": "faces", "version": 1, "key": C, "job_id": 1, "selection_sha256": A,
+         "selection": {"subjects": ["S001"]}, "created_at": WHEN, "marked_at": WHEN},
+    ],
+    "face_model_member": [{"model_id": 1, "subject_id": 1, "left_at": WHEN, "why": "consent"}],
     "artefact": [
         {"id": n, "job_id": 1, "output": output, "sha256": C, "bytes": 7, "media": "model/ply", "made_at": WHEN}
         for n, output in ((1, "scan"), (2, "mesh"))
@@ -154,6 +160,7 @@ ROWS: Rows = {
         {"id": 1, "release_id": 1, "subject_id": 1, "take_id": 1, "photographs": True, "publishable": False,
          "withdrawn_at": WHEN, "mosaicked": True, "label": "2_smile"},
     ],
+    "release_model": [{"release_id": 1, "model_id": 1}],
     "recipient": [
         {"id": n, "institution": name, "contact": sealed, "created_at": WHEN, "forgotten_at": when}
         for n, name, sealed, when in ((1, "University of Ä", "gAAAA", None), (2, None, None, WHEN))
@@ -313,6 +320,30 @@ def test_what_an_older_schema_cannot_say_is_given_up_on_the_safe_side(empty: Eng
         open_scopes = connection.scalars(select(consent.c.scope).where(consent.c.withdrawn_at.is_(None)))
         assert list(open_scopes) == ["research_release"]
         assert connection.scalar(select(func.count()).select_from(consent)) == 3
+
+
+def test_runs_of_subjects_keep_their_lineage_in_an_older_schema_and_are_not_asked_for(empty: Engine) -> None:
+    upgrade(empty)
+    tables = fill(empty)
+    rig = ROWS["job"][0] | {"id": 3, "key": "e" * 64, "take_id": None}
+    waiting = rig | {"id": 4, "key": "f" * 64, "state": "queued"}
+    read_by = [{"name": "meshes", "sha256": None, "from_job_id": 1, "from_output": "mesh"} | more for more in (
+        {"id": 3, "job_id": 3, "label": "1_neutral"}, {"id": 4, "job_id": 3, "label": "2_smile"},
+        {"id": 5, "job_id": 4, "label": "1_neutral"})]  # fmt: skip
+    model = ROWS["consent"][0] | {"id": 3, "scope": "statistical_model"}
+    with empty.begin() as connection:
+        connection.execute(insert(tables["job"]), [rig, waiting])
+        connection.execute(insert(tables["job_subject"]), [{"job_id": n, "subject_id": 1} for n in (3, 4)])
+        connection.execute(insert(tables["job_input"]), read_by)
+        connection.execute(insert(tables["consent"]), [model])
+    downgrade(empty, "0021")
+    older = tables_of(empty)
+    with empty.connect() as connection:
+        assert list(connection.scalars(select(older["job"].c.id).order_by(older["job"].c.id))) == [1, 2, 3]
+        parents = select(older["job_input"].c.from_job_id).where(older["job_input"].c.job_id == 3)
+        assert list(connection.scalars(parents)) == [1, 1]
+        assert connection.scalar(select(func.count()).select_from(older["consent"])) == 2
+    upgrade(empty)
 
 
 def test_a_withdrawn_take_stands_for_nothing_in_an_older_schema(empty: Engine) -> None:

@@ -98,7 +98,7 @@ def test_poison_blocks_its_descendants_alone_and_retry_mends_it(studio: Any) -> 
     with reading(studio.engine) as tx:
         digest = hashlib.sha256(studio.template.read_bytes()).hexdigest()
         plans = all_plans(tx, {"template": digest}, discover(TOYS), studio.settings().params)
-        why = {(m.take, m.stage): m.why for m in missing_runs(tx, plans)}
+        why = {(m.take, m.stage): m.why for m in missing_runs(tx, plans, discover(TOYS))}
     assert why == {
         ("2_smile", "measure"): "failed: 2_smile is poisoned",
         ("2_smile", "compare"): "behind 2_smile measure (failed): mend that, then mien farm retry",

@@ -29,8 +29,15 @@ def missing_report(
         stages = discover(*settings.stage_folders)
         files = shared_files(studio_template(studio.settings.home, settings.template), stages)
         shared = {source: file_sha256(path) for source, path in files.items()}
-        plans = all_plans(tx, shared, stages, settings.params, subject=subject, unclosed=settings.open_sessions)
-        return [asdict(missing) for missing in missing_runs(tx, plans)]
+        plans = all_plans(
+            tx,
+            shared,
+            stages,
+            settings.params,
+            subjects=None if subject is None else [subject],
+            unclosed=settings.open_sessions,
+        )
+        return [asdict(missing) for missing in missing_runs(tx, plans, stages)]
 
 
 def show_missing(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -40,7 +47,7 @@ def show_missing(rows: Sequence[Mapping[str, Any]]) -> None:
         console.print("Nothing is missing.")
         return
     table = Table(title=f"{len(rows)} stage runs are missing")
-    for column in ("Session", "Take", "Stage", "Key", "Why"):
+    for column in ("Session", "Take or subject", "Stage", "Key", "Why"):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain_lines(row[c])) for c in ("session", "take", "stage")), row["key"][:12],

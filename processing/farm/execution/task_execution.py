@@ -169,17 +169,17 @@ def _run(task: Task, stage: Stage, journal: RunJournal) -> tuple[OutputFile, ...
         )
     heading = f"{socket.gethostname()} process {os.getpid()}: {task.label} {task.stage}, attempt {task.attempt}"
     with run_log(journal.log_path(task.key), heading) as say, _limited(task, say), scratch(folder, task.stage) as own:
-        paths: dict[str, Path] = {}
-        for name, (sha256, file_name) in task.files.items():
-            store.verify(sha256)
-            store.link(sha256, own / "in" / name / file_name)
-            paths[name] = own / "in" / name / file_name
+        paths = {name: _fetched(store, *file, own / "in" / name) for name, file in task.files.items()}
+        many = {
+            name: {label: _fetched(store, *file, own / "in" / name / label) for label, file in files.items()}
+            for name, files in task.many.items()
+        }
         if task.take_inputs:
             place = own / "in" / task.take_name
             write_take_folder(task.photographs, task.take_params, store, place)
             paths |= dict.fromkeys(task.take_inputs, place)
         threads = task.threads or int(os.environ.get(THREADS, 0)) or None
-        inputs = Inputs(paths, device=task.device, threads=threads, progress=_listener(task, say))
+        inputs = Inputs(paths, device=task.device, threads=threads, progress=_listener(task, say), many=many)
         made = run_stage(stage, task.params, inputs, own / "out", durable=False)
         outputs = tuple(
             OutputFile(name, store.put_file(o.path, expected=o.sha256), o.bytes, o.media) for name, o in made.items()
@@ -187,6 +187,13 @@ def _run(task: Task, stage: Stage, journal: RunJournal) -> tuple[OutputFile, ...
     require_store(store, task.studio)  # what was filed lies in the store, not on the disk underneath it
     journal.write(task.key, outputs)
     return outputs
+
+
+def _fetched(store: Store, sha256: str, file_name: str, folder: Path) -> Path:
+    """A file of the store in a folder of the run's own, its hash checked. Raises StoreError."""
+    store.verify(sha256)
+    store.link(sha256, folder / file_name)
+    return folder / file_name
 
 
 @contextlib.contextmanager

@@ -1,16 +1,20 @@
 """Which of the planned runs have no result yet, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from common.take_codes import TakeLabel
 from db.models import Job, JobState
 from db.stage_runs.job_queue import db_now
+from db.stage_runs.ready_takes import awaited_expressions
 from processing.farm.scheduling.run_planning import SessionPlan
 from processing.farm.scheduling.stage_graph import StageRun
+from processing.stages.base import Scope
+from processing.stages.discovery import Stages
 
 
 @dataclass(frozen=True)
@@ -18,13 +22,13 @@ class MissingRun:
     """A run whose result is not there, and why; of a session that cannot be planned, the session and why alone."""
 
     session: str  # its code
-    take: str  # its label
+    take: str  # its label; the subject's code where the run is of the subject
     stage: str
     key: str
     why: str  # and what to do
 
 
-def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[MissingRun]:
+def missing_runs(tx: Session, plans: Sequence[SessionPlan], stages: Stages) -> list[MissingRun]:
     """Goal minus what is present, each with its reason."""
     now = db_now(tx)
     found: list[MissingRun] = []
@@ -33,10 +37,30 @@ def missing_runs(tx: Session, plans: Sequence[SessionPlan]) -> list[MissingRun]:
             found.append(MissingRun(planned.session, "", "", "", planned.problem))
         why = _Reasons(tx, planned.runs, now)
         found += [
-            MissingRun(planned.session, run.take, run.stage, run.key, why.of(run))
+            MissingRun(planned.session, run.take or planned.subject, run.stage, run.key, why.of(run))
             for run in planned.runs
             if not why.done(run.key)
         ]
+        found += _not_asked_for(tx, planned, stages)
+    return found
+
+
+def _not_asked_for(tx: Session, planned: SessionPlan, stages: Stages) -> list[MissingRun]:
+    """Stages of the subject that have no run yet, for takes of it are to come or too few were accepted."""
+    there = {run.stage for run in planned.runs}
+    lacking = [s for s in stages.values() if s.scope is Scope.SUBJECT and s.name not in there]
+    if planned.problem or not lacking:
+        return []
+    names, of = awaited_expressions(tx, planned.session)
+    found = []
+    for stage in lacking:
+        if planned.whole:
+            why = f"needs {stage.fewest} accepted takes, the session is closed with {len(planned.takes)}"
+        elif names:
+            why = f"waits for {len(names)} of {of} expressions: {', '.join(names)}"
+        else:
+            why = "waits until the session is closed and every take has a calibration"
+        found.append(MissingRun(planned.session, planned.subject, stage.name, "", why))
     return found
 
 
@@ -66,12 +90,20 @@ class _Reasons:
             return "running"
         if stuck := self._stuck(run):
             return f"behind {', '.join(stuck)}: mend that, then mien farm retry"
-        waits = [self._name(key) for key in sorted(run.parents) if not self.done(key)]
+        waits = [key for key in sorted(run.parents) if not self.done(key)]
+        if waits and run.scope is Scope.SUBJECT and (takes := self._takes(waits)):
+            of = self._takes(run.parents)
+            return f"waits for {len(takes)} of {len(of)} expressions: {', '.join(takes)}"
         if waits:
-            return f"waits for {', '.join(waits)}"
+            return f"waits for {', '.join(map(self._name, waits))}"
         if not_before is not None and not_before > self._now:
             return f"tried again at {not_before.astimezone(UTC):%H:%M:%S} UTC; before: {error}"
         return "ready to run"
+
+    def _takes(self, keys: Iterable[str]) -> list[str]:
+        """The expressions of the takes that these runs are of, in the protocol's order."""
+        labels = {TakeLabel.find(self._runs[key].take) for key in keys if key in self._runs}
+        return [label.name for label in sorted(label for label in labels if label is not None)]
 
     def _stuck(self, run: StageRun) -> list[str]:
         """The failed and parked runs that this one needs, near or far."""
@@ -92,7 +124,7 @@ class _Reasons:
 
     def _name(self, key: str) -> str:
         run = self._runs.get(key)
-        return key[:12] if run is None else f"{run.take} {run.stage}"
+        return key[:12] if run is None else f"{run.label} {run.stage}"
 
 
 def _last_line(text: str) -> str:

@@ -1,8 +1,9 @@
 """From the records to stage runs: accepted takes of closed sessions -> jobs with content keys."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from db.takes.missing_photographs import absent_views
 from processing.errors import DataError
 from processing.farm.scheduling.content_keys import listing_digest, params_bytes
 from processing.farm.scheduling.stage_graph import StageOutput, StageRun, TakeInput, plan, plan_urgent
+from processing.stages.base import Scope
 from processing.stages.discovery import Stages
 
 
@@ -32,13 +34,14 @@ class TakeListing:
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """A session's runs."""
+    """A session's runs: of its takes, and of its subject once the session is closed and all takes are calibrated."""
 
     session: str  # its code
     subject: str  # its code
     takes: Sequence[ReadyTake]
     runs: Sequence[StageRun]
     problem: str = ""  # why there are none
+    whole: bool = True  # whether no further take comes: else there are no runs of the subject
 
 
 def take_listing(tx: Session, take_id: int, calibration_id: int | None) -> TakeListing:
@@ -76,7 +79,7 @@ def plan_session(
     urgent: those of urgent stages, instead of all that a dataset needs.
     Takes without a calibration wait for one, and do not stop those that have one.
     """
-    first = takes[0]
+    first, accepted = takes[0], len(takes)
     takes = [take for take in takes if take.calibration_id is not None] or takes
     ids = [take.take_id for take in takes]
     photographs, absent = photographs_of_takes(tx, ids), absent_views(tx, ids)
@@ -86,10 +89,11 @@ def plan_session(
             TakeInput(take.label, take.expression, listing.digest)
             for take, listing in zip(takes, listings, strict=True)
         ]
-        runs = (
-            plan_urgent(sources, stages, params) if urgent else plan(sources, shared, stages, params, of_subject=False)
-        )
-        return SessionPlan(first.session, first.subject, takes, runs)
+        if urgent:
+            return SessionPlan(first.session, first.subject, takes, plan_urgent(sources, stages, params))
+        whole = first.closed and len(takes) == accepted
+        runs = plan(sources, shared, stages, params, of_subject=whole)
+        return SessionPlan(first.session, first.subject, takes, runs, whole=whole)
     except DataError as error:
         return SessionPlan(first.session, first.subject, takes, [], str(error))
 
@@ -108,35 +112,49 @@ def all_plans(
     stages: Stages,
     params: Mapping[str, Any],
     *,
-    subject: str | None = None,
+    subjects: Collection[str] | None = None,
+    labels: Mapping[str, Collection[str]] = MappingProxyType({}),
     unclosed: bool = True,
 ) -> list[SessionPlan]:
-    """Every session's plan; those of closed sessions alone, or of open and paused ones too."""
+    """Every session's plan, of these subjects (by code) or of all; of closed sessions, or of unclosed ones too.
+
+    labels: subject -> its takes that count, as in '2_smile'; all of a subject that is not there, or has none.
+    """
     marks = [mark.session_id for mark in session_marks(tx, unclosed=unclosed)]
-    grouped = by_session(ready_takes(tx, subject=subject, sessions=marks))
-    return [plan_session(tx, takes, shared, stages, params) for takes in grouped.values()]
+    takes = [
+        take
+        for take in ready_takes(tx, sessions=marks)
+        if (subjects is None or take.subject in subjects)
+        and (not labels.get(take.subject) or take.label in labels[take.subject])
+    ]
+    return [plan_session(tx, of, shared, stages, params) for of in by_session(takes).values()]
 
 
 def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) -> int:
     """Ask for the runs that nobody asked for yet; how many."""
-    ids = {take.label: take for take in planned.takes}
-    return enqueue_all(tx, [_spec(run, ids[run.take], priority) for run in planned.runs])
+    ids = {take.label: take.take_id for take in planned.takes}
+    of = planned.takes[0].subject_id if planned.takes else None
+    return enqueue_all(tx, [spec_of(run, of, ids.get(run.take), priority=priority) for run in planned.runs])
 
 
-def _spec(run: StageRun, take: ReadyTake, priority: int) -> JobSpec:
+def spec_of(
+    run: StageRun, subject_id: int | None, take_id: int | None, members: Sequence[int] = (), priority: int = PRIORITY
+) -> JobSpec:
+    """A run as the queue takes it. members: of a run of a study, which has neither subject nor take."""
     inputs: list[InputFile | InputMade] = []
-    for name, _label, source in run.sources():
+    for name, label, source in run.sources():
         if isinstance(source, StageOutput):
-            inputs.append(InputMade(name, source.key, source.output))
+            inputs.append(InputMade(name, source.key, source.output, label))
         else:
-            inputs.append(InputFile(name, source.digest))
+            inputs.append(InputFile(name, source.digest, label))
     return JobSpec(
         key=run.key,
         stage=run.stage,
         version=run.version,
         params=run.params,
         inputs=inputs,
-        subject_id=take.subject_id,
-        take_id=take.take_id,
+        subject_id=subject_id,
+        take_id=take_id,
         priority=priority,
+        subjects=(subject_id,) if run.scope is Scope.SUBJECT and subject_id is not None else tuple(members),
     )

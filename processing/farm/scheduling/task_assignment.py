@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Take
+from db.models import JobSubject, Subject, Take
 from db.stage_runs.job_queue import Lease
 from processing.errors import DataError
 from processing.farm.scheduling.run_planning import TakeListing, take_listing
 from processing.farm.scheduling.tasks import Task
 from processing.farm.settings import FarmSettings
-from processing.stages.base import TAKE, Stage
+from processing.stages.base import TAKE, Scope, Stage
 from processing.stages.discovery import BUILT_IN
 
 TAKES_REMEMBERED = 64
@@ -36,21 +38,14 @@ class TaskBuilder:
     def task_of(self, tx: Session, lease: Lease, studio: str) -> Task:
         """All that a worker needs to know for a claimed job. studio: whose store it is.
 
-        Raises TakeChanged, and DataError for a job without a take.
+        Raises TakeChanged, and DataError for a job without whom it is of.
         """
-        stage, settings = self._stages[lease.stage], self._settings
-        files: dict[str, tuple[str, str]] = {}
-        take_inputs: list[str] = []
-        for name, need in stage.parsed_needs():
-            if name not in lease.inputs:
-                continue
-            sha256 = lease.inputs[name][0]
-            if need.source == TAKE:
-                take_inputs.append(name)
-            elif need.source:
-                files[name] = (sha256, self._file_names[need.source])
-            else:
-                files[name] = (sha256, self._stages[need.stage].file_name(need.output))
+        stage = self._stages[lease.stage]
+        if stage.scope is not Scope.TAKE:
+            return self._task(
+                lease, studio, _whose(tx, lease), self._files(stage, lease), many=self._many(stage, lease)
+            )
+        take_inputs = [n for n, need in stage.parsed_needs() if need.source == TAKE and n in lease.inputs]
         subject, take_name, listing = self._take(tx, lease)
         if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
             self._takes.clear()  # cameras that were calibrated anew since they were remembered
@@ -58,18 +53,44 @@ class TaskBuilder:
         label = f"{subject} {take_name}"
         if any(lease.inputs[i][0] != listing.digest for i in take_inputs):
             raise TakeChanged(label)
-        task = Task(
-            key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
-            stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,
-            studio=studio, files=files, take_inputs=tuple(take_inputs), take_name=take_name, attempt=lease.attempt,
-            device=settings.device, threads=settings.processors if settings.scheduler else settings.threads(),
-            disk_floor_gb=settings.disk_floor_gb, limit_s=settings.limit_s,
-        )  # fmt: skip
+        task = self._task(lease, studio, label, self._files(stage, lease), take_name=take_name)
         if not take_inputs:
             return task
         photographs = {f"{view}.jpg": sha for view, (sha, _) in listing.photographs.items()}
         frames = tuple(frame for _, frame in listing.photographs.values())
-        return replace(task, photographs=photographs, take_params=listing.params, frames=frames)
+        return replace(
+            task, take_inputs=tuple(take_inputs), photographs=photographs, take_params=listing.params, frames=frames
+        )
+
+    def _files(self, stage: Stage, lease: Lease) -> dict[str, tuple[str, str]]:
+        """Input -> (SHA-256, file name) of what is one file: not a take, and not many."""
+        files: dict[str, tuple[str, str]] = {}
+        for name, need in stage.parsed_needs():
+            if name not in lease.inputs or need.source == TAKE:
+                continue
+            sha256 = lease.inputs[name][0]
+            made = need.stage and self._stages[need.stage].file_name(need.output)
+            files[name] = (sha256, made or self._file_names[need.source])
+        return files
+
+    def _many(self, stage: Stage, lease: Lease) -> dict[str, dict[str, tuple[str, str]]]:
+        """Input -> label -> (SHA-256, file name), in order."""
+        found: dict[str, dict[str, tuple[str, str]]] = {}
+        for name, need in stage.parsed_needs():
+            if need.each:
+                file_name = self._stages[need.stage].file_name(need.output)
+                found[name] = {of: (sha256, file_name) for of, (sha256, _) in lease.many.get(name, {}).items()}
+        return found
+
+    def _task(self, lease: Lease, studio: str, label: str, files: Mapping[str, tuple[str, str]], **more: Any) -> Task:
+        settings = self._settings
+        return Task(
+            key=lease.key, stage=lease.stage, version=lease.version, params=dict(lease.params), label=label,
+            stages=tuple("" if s == BUILT_IN else str(s) for s in settings.stage_folders), store=self._store_place,
+            studio=studio, files=files, attempt=lease.attempt,
+            device=settings.device, threads=settings.processors if settings.scheduler else settings.threads(),
+            disk_floor_gb=settings.disk_floor_gb, limit_s=settings.limit_s, **more,
+        )  # fmt: skip
 
     def _take(self, tx: Session, lease: Lease) -> tuple[str, str, TakeListing]:
         """Subject code, take name and files of a job's take."""
@@ -82,3 +103,13 @@ class TaskBuilder:
                 del self._takes[next(iter(self._takes))]
             self._takes[lease.take_id] = (take.session.subject.code, take.expression.label, listing)
         return self._takes[lease.take_id]
+
+
+def _whose(tx: Session, lease: Lease) -> str:
+    """A subject's code, or how many a study has. Raises DataError for a job of nobody."""
+    if lease.subject_id is not None:
+        return tx.get_one(Subject, lease.subject_id).code
+    members = tx.scalar(select(func.count()).where(JobSubject.job_id == lease.job_id)) or 0
+    if not members:
+        raise DataError(f"job {lease.key[:12]} belongs to no take, no subject and no study")
+    return f"study of {members}"

@@ -45,11 +45,12 @@ class Task:
     stage: str
     version: int  # of the stage, that the key is of
     params: Mapping[str, Any]  # the stage's, as the key has them
-    label: str  # subject and take, for people
+    label: str  # subject and take, the subject, or the study, for people
     stages: tuple[str, ...]  # folders of stage files; "" for Mien's own, wherever it is installed
     store: str  # its place
     studio: str  # whose store it must be there; empty where the records carry no identity yet
     files: Mapping[str, tuple[str, str]]  # input -> (SHA-256, file name)
+    many: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)  # those of each take or subject
     take_inputs: tuple[str, ...] = ()  # inputs that are the take's folder
     take_name: str = ""
     photographs: Mapping[str, str] = field(default_factory=dict)  # file name -> SHA-256

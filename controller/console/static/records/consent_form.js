@@ -10,6 +10,7 @@ const WHAT = {
   research_release: "Research release: scans, meshes and textures go to licensed researchers",
   publication: "Publication: photographs may leave too, and be shown in papers",
   eyes_mosaicked: "Eyes mosaicked: a condition of publication",
+  statistical_model: "Statistical model: may be part of a model of many faces, which is given on",
 };
 
 /** SHA-256 of a signed form; throws what is wrong with it. */

@@ -26,6 +26,7 @@ const SCOPES = {
   research_release: "research release",
   publication: "publication",
   eyes_mosaicked: "eyes mosaicked",
+  statistical_model: "statistical model",
 };
 export const scopeName = (scope) => SCOPES[scope] ?? scope;
 export const SCOPE_NAMES = SCOPES;

@@ -28,6 +28,7 @@ from processing.release.formats.released_files import (
     TAKES,
     TEXTURE,
     TOMBSTONES,
+    ReleasedFile,
 )
 from processing.release.formats.tombstones import Tombstone
 from processing.release.studio.export.release_lists import is_complete
@@ -125,6 +126,7 @@ def _summary(
     photographs = sum(record.photographs for record in records.values())
     shown = sum(subject.publishable for subject in subjects)
     mosaicked = sum(subject.mosaic for subject in subjects)
+    left = len({stone.code for stone in tombstones if not stone.of_model})
     complete = sum(is_complete(subject) for subject in subjects)
     reviewed = f"read and signed by {facts.reviewed_by}" if facts.reviewed_by else "by rules alone; nobody reviewed it"
     how = {"as_taken": "as taken, with their lens distortion", "undistorted": "undistorted", "none": "none"}
@@ -140,7 +142,7 @@ def _summary(
 | Photographs | {photographs} ({how[options.photographs]}; colours {colours}) |
 | Subjects that may be shown in publications | {shown} |
 | Subjects with eyes mosaicked | {mosaicked} |
-| Subjects of earlier versions who withdrew or narrowed | {len({stone.code for stone in tombstones})} |
+| Subjects of earlier versions who withdrew or narrowed | {left} |
 | Selection | {reviewed} |
 | Consents valid on | {selection.day.isoformat()} |
 | Licence | {facts.licence} |
@@ -161,7 +163,7 @@ def _what_is_where() -> str:
 | `meta/<id>/<k>_<name>.json` | frames, scale, rig, calibration, landmarks, fit, origin and files of the take |
 | `checks/<id>.png` | the landmarks drawn on a registered mesh of the subject |
 {_further_files()}| `topology/` | triangles, UVs, seams and landmarks that all meshes share |
-| `rigs/` | calibrations, with colour profiles |
+| `calibrations/` | calibrations of the rigs of cameras, with colour profiles |
 | `{INFO_LIST.path}` | index, gender (m, f, o), age, valid label; `-`: not said |
 | `{SUBJECTS.path}`, `{TAKES.path}` | the same with names of columns; a line a take with its files |
 | `{MISSING.path}` | every file that is not here, and why |
@@ -179,8 +181,12 @@ displacement map is missing.
 
 def _further_files() -> str:
     """Files of the layout for which the table has no line of its own."""
-    lines = [file for file in LAYOUT.files if file not in _WITH_A_LINE]
-    return "".join(f"| `{file.at('<id>', '<k>_<name>', '<view>')}` | {file.description} |\n" for file in lines)
+    lines = [file for file in LAYOUT.files if file not in _WITH_A_LINE and file.description]
+    return "".join(f"| `{_shown_path(file)}` | {file.description} |\n" for file in lines)
+
+
+def _shown_path(file: ReleasedFile) -> str:
+    return file.at("<id>", "<k>_<name>", "<view>", model="<name>-<n>")
 
 
 def histogram_table(subjects: Sequence[SelectedSubject]) -> str:

@@ -104,12 +104,12 @@ def tombstones_csv(tombstones: Iterable[Tombstone]) -> str:
     """What is withdrawn of which earlier versions: whoever holds one of these deletes it, in every copy."""
     rows = (
         (
-            *(t.index, t.code, t.last_version, t.what, " ".join(t.takes) or "all"),
-            *(" ".join(map(str, t.versions)) or f"1-{t.last_version}", " ".join(t.places())),
+            *(t.index or "", t.code, t.last_version, t.what, " ".join(t.takes) or "all"),
+            *(" ".join(map(str, t.versions)) or f"1-{t.last_version}", " ".join(t.places()), t.next),
         )
         for t in tombstones
     )
-    return _csv(("index", "code", "last_version", "withdrawn", "expressions", "versions", "delete"), rows)
+    return _csv(("index", "code", "last_version", "withdrawn", "expressions", "versions", "delete", "next"), rows)
 
 
 def no_longer_csv(gone: Iterable[NoLonger]) -> str:

@@ -233,7 +233,7 @@ def test_a_version_with_tombstones_alone(studio: Any, tmp_path: Path) -> None:
     assert verify(second.folder, recorded_sha256=second.manifest_sha256).intact
     assert _csv(second.folder, "tombstones.csv") == [
         {"index": "1", "code": code, "last_version": "1", "withdrawn": "everything", "expressions": "all",
-         "versions": "1", "delete": "1 mesh/1 img/1 meta/1 checks/1.png"}
+         "versions": "1", "delete": "1 mesh/1 img/1 meta/1 checks/1.png rigs/1", "next": ""}
     ]  # fmt: skip
     assert f"| {code} | everything | 1 |" in (second.folder / "datasheet.md").read_text()
     changes = compare(first.manifest, second.manifest)
