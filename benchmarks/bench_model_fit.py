@@ -1,11 +1,11 @@
 """A face model fitted to a scan, beside the non-rigid registration of the same scan, and beside FaceScape's own fitter.
 
 The scan is james (`--data`, default ../shared/data) with its 68 landmarks, or `--scan` with `--landmarks` (found on it
-without). `--model`: a face model's file; without one, a model of `--members` synthetic subjects is made first, from their
-true shapes (minutes). `--facescape DIR`: a checkout of github.com/zhuhao-nju/facescape; its `fit_kp3d` gets the same model
+without). `--model`: a face model; without one, one of `--members` synthetic subjects is made first, of their
+true shapes (minutes). `--facescape DIR`: a checkout of github.com/zhuhao-nju/facescape; `fit_kp3d` gets the same model
 by `mien model export --format facescape`, the same landmarks, and a process of its own.
 
-Seconds are those of the whole command, from the files to the files. Distances are those of the model's face to the scan's
+Seconds are those of the whole command, from files to files. Distances are those of the face to the scan's
 surface, of all three by the same measure, and from the scan to the face.
 """
 
