@@ -34,7 +34,7 @@ from db.models.people import (
 )
 from db.models.personal import Personal
 from db.models.protocol import Protocol, ProtocolExpression
-from db.models.release import Release, ReleaseItem, ReleaseState
+from db.models.release import Release, ReleaseItem, ReleaseModel, ReleaseState
 from db.models.review import CheckState, FrameMeasure, TakeCheck, TakeReview
 from db.models.rig import Calibration, Camera, CameraTier, Rig, ShutterLag
 from db.models.run_review import RunReview, RunVerdict
@@ -87,6 +87,7 @@ __all__ = [
     "Recipient",
     "Release",
     "ReleaseItem",
+    "ReleaseModel",
     "ReleaseState",
     "RetentionTerm",
     "Rig",

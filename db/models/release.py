@@ -69,3 +69,12 @@ class ReleaseItem(Base):
     label: Mapped[str | None] = mapped_column(String(80))  # '2_smile': its files' name there, whatever it is called now
 
     release: Mapped[Release] = relationship(back_populates="items")
+
+
+class ReleaseModel(Base):
+    """A version of a face model that a release holds."""
+
+    __tablename__ = "release_model"
+
+    release_id: Mapped[int] = mapped_column(ForeignKey("release.id"), primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("face_model.id"), primary_key=True, index=True)

@@ -58,9 +58,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", "subject_id", name=op.f("pk_face_model_member")),
     )
     op.create_index(op.f("ix_face_model_member_subject_id"), "face_model_member", ["subject_id"], unique=False)
+    op.create_table(
+        "release_model",
+        sa.Column("release_id", sa.Integer(), nullable=False),
+        sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["release_id"], ["release.id"], name=op.f("fk_release_model_release_id")),
+        sa.ForeignKeyConstraint(["model_id"], ["face_model.id"], name=op.f("fk_release_model_model_id")),
+        sa.PrimaryKeyConstraint("release_id", "model_id", name=op.f("pk_release_model")),
+    )
+    op.create_index(op.f("ix_release_model_model_id"), "release_model", ["model_id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_table("release_model")
     op.drop_table("face_model_member")
     op.drop_table("face_model")
     # The older schema knows runs of takes alone. What such runs made stays, with what it was made from, for an erasure
