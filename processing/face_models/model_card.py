@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 UNKNOWN = "not given"
+ANY, OTHER = "any", "other ages"
+LEAST_TOLD = 5  # members that a count of the card is of at least
 NOT_FOR = (
     "identification or verification of persons, or deciding whether two pictures show the same person",
     "surveillance, tracking, or inferring origin, health, emotion or character of a person",
@@ -51,13 +53,26 @@ class ModelCard:
 
 
 def grouped(members: Sequence[Member]) -> dict[str, dict[str, int]]:
-    """Members by age group and gender, both by name, those who did not say last."""
+    """Members by age group and gender, both by name, those who did not say last.
+
+    No count is below LEAST_TOLD, or it is of all members: a smaller one could name somebody. Such genders of an age
+    group stand together as ANY, such age groups as OTHER, and the smallest group with them until they are enough.
+    """
     counts: dict[str, dict[str, int]] = {}
     for member in members:
         group = counts.setdefault(member.age or UNKNOWN, {})
         group[member.gender or UNKNOWN] = group.get(member.gender or UNKNOWN, 0) + 1
-    order = sorted(counts, key=lambda name: (name == UNKNOWN, name))
-    return {name: dict(sorted(counts[name].items(), key=lambda item: (item[0] == UNKNOWN, item[0]))) for name in order}
+    told: dict[str, dict[str, int]] = {}
+    pooled = 0
+    rest = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
+    while rest and (0 < pooled < LEAST_TOLD or sum(counts[rest[-1]].values()) < LEAST_TOLD):
+        pooled += sum(counts[rest.pop()].values())
+    for name in sorted(rest, key=lambda name: (name == UNKNOWN, name)):
+        genders = counts[name]
+        if min(genders.values()) < LEAST_TOLD:
+            genders = {ANY: sum(genders.values())}
+        told[name] = dict(sorted(genders.items(), key=lambda item: (item[0] == UNKNOWN, item[0])))
+    return told | ({OTHER: {ANY: pooled}} if pooled else {})
 
 
 def members_from_json(said: Mapping[str, Any]) -> tuple[Member, ...]:

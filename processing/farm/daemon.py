@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +57,7 @@ from processing.farm.settings import FarmSettings
 from processing.farm.store_watch import StoreWatch
 from processing.farm.template_files import FILE_NAMES, shared_files
 from processing.farm.workers_aside import COUNTED, WorkersAside
-from processing.stages.base import TEMPLATE
+from processing.stages.base import TEMPLATE, Scope
 from processing.stages.discovery import discover
 
 PLAN_FOR_S = 2.0  # then what can run is handed out, and planning goes on afterwards
@@ -86,7 +86,10 @@ class FarmDaemon:
         settings: FarmSettings,
         template: Path,
         listener: FarmListener | None = None,
+        *,
+        only: Collection[Scope] | None = None,
     ) -> None:
+        """only: it runs what is of these scopes, and asks for nothing; None: all that the records want."""
         self.engine = engine
         self.settings = settings
         self.worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -94,8 +97,10 @@ class FarmDaemon:
         self._journal = run_journal_of(store_place)
         self._template = template
         self._stages = discover(*settings.stage_folders)
-        self._versions = {name: stage.version for name, stage in self._stages.items()}
-        self._capacity = CapacityTracker(self._stages, settings.device)
+        self._asks = only is None
+        mine = {name: stage for name, stage in self._stages.items() if only is None or stage.scope in only}
+        self._versions = {name: stage.version for name, stage in mine.items()}
+        self._capacity = CapacityTracker(mine, settings.device)
         self._shared: Mapping[str, Path] = {}
         names = {TEMPLATE: f"template{template.suffix}", **FILE_NAMES}
         self._assignments = TaskBuilder(store_place, settings, self._stages, names)
@@ -192,13 +197,17 @@ class FarmDaemon:
             reclaim_expired(tx, max_attempts=self.settings.max_attempts)
             prioritise(tx, {mark.subject_id for mark in marks if mark.in_the_chair})
         self._unsure = False
-        self._planner.plan_changed(marks, end)
+        self._planner.left = False
+        if self._asks:
+            self._planner.plan_changed(marks, end)
         self._count_jobs()
 
     def _idle(self) -> bool:
         """Whether nothing is left that this daemon could run: it is done, blocked, or there is no room for it."""
         self._count_jobs()
-        if self.summary.jobs.running or self._planner.left:
+        jobs = self.summary.jobs
+        running = jobs.running if self._asks else any(stage in self._versions for _, stage, _ in jobs.workers)
+        if running or self._planner.left:
             return False
         with reading(self.engine) as tx:
             ready, later = count_ready(tx, self._versions)

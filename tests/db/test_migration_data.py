@@ -160,6 +160,7 @@ ROWS: Rows = {
         {"id": 1, "release_id": 1, "subject_id": 1, "take_id": 1, "photographs": True, "publishable": False,
          "withdrawn_at": WHEN, "mosaicked": True, "label": "2_smile"},
     ],
+    "release_model": [{"release_id": 1, "model_id": 1}],
     "recipient": [
         {"id": n, "institution": name, "contact": sealed, "created_at": WHEN, "forgotten_at": when}
         for n, name, sealed, when in ((1, "University of Ä", "gAAAA", None), (2, None, None, WHEN))

@@ -24,6 +24,7 @@ from processing.files.image_files import read_image
 from processing.geometry.topology import topology_id
 from processing.template.template import Template
 
+FEWEST = 5  # members
 WITHIN = 3.0  # deviations of identity parameters for which the stored tolerance holds
 
 
@@ -38,7 +39,7 @@ class ModelSettings:
     sweeps: int = 4  # of higher-order orthogonal iteration at most, where the expressions are truncated
     tolerance_mm: float = 0.0005  # a unit's motion of a vertex that is nowhere larger is not stored
     mixture: int = 8  # parts of the expression mixture at most
-    fewest: int = 5  # members
+    fewest: int = FEWEST
     colour: ColourSettings = field(default_factory=ColourSettings)
 
 
@@ -62,7 +63,7 @@ def build_model(
     """The model of `members`, whose rigs and textures are found by their codes.
 
     The order in which they are given does not matter: they are taken by their codes, and nothing else of a study
-    enters, so that the model without a member equals one that never had it. Albedo only where every member has a texture.
+    enters, so that the model without a member equals one that never had it. Albedo needs a texture of each.
     Raises ModelError for too few members, one without a rig, rigs of other units, topologies or with NaN; RigError.
     """
     members = sorted(members, key=lambda m: m.code)
@@ -168,7 +169,7 @@ def _albedo(
 ) -> tuple[Albedo, Floats]:  # fmt: skip
     def read(number: int) -> tuple[Any, Any]:
         files = textures[members[number].code]
-        return read_image(files.picture), None if files.seen is None else read_image(files.seen)
+        return read_image(files.picture)[..., ::-1], None if files.seen is None else read_image(files.seen)
 
     return colour_components(len(members), read, template.mesh, template.parts, settings.colour, progress=progress)
 

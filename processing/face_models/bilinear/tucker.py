@@ -2,8 +2,9 @@
 
 Higher-order SVD by the modes' Gram matrices (De Lathauwer, De Moor and Vandewalle 2000a), then higher-order orthogonal
 iteration (2000b) where the expression mode is truncated: with all expression parameters kept, the HOSVD is the
-optimum of the identity mode already. Vlasic et al. 2005 and Cao et al. 2013 leave the vertex mode as it is, and so does this.
-Sums are in double precision: Gram matrices square the range of values, and a face's details are a ten-thousandth of it.
+optimum of the identity mode already. Vlasic et al. 2005 and Cao et al. 2013 leave the vertex mode as it is;
+so does this. Sums are in double precision: Gram matrices square the range of values, and a face's details are a
+ten-thousandth of it.
 """
 
 from collections.abc import Iterator

@@ -29,7 +29,14 @@ def missing_report(
         stages = discover(*settings.stage_folders)
         files = shared_files(studio_template(studio.settings.home, settings.template), stages)
         shared = {source: file_sha256(path) for source, path in files.items()}
-        plans = all_plans(tx, shared, stages, settings.params, subject=subject, unclosed=settings.open_sessions)
+        plans = all_plans(
+            tx,
+            shared,
+            stages,
+            settings.params,
+            subjects=None if subject is None else [subject],
+            unclosed=settings.open_sessions,
+        )
         return [asdict(missing) for missing in missing_runs(tx, plans, stages)]
 
 

@@ -1,8 +1,9 @@
 """From the records to stage runs: accepted takes of closed sessions -> jobs with content keys."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -111,13 +112,22 @@ def all_plans(
     stages: Stages,
     params: Mapping[str, Any],
     *,
-    subject: str | None = None,
+    subjects: Collection[str] | None = None,
+    labels: Mapping[str, Collection[str]] = MappingProxyType({}),
     unclosed: bool = True,
 ) -> list[SessionPlan]:
-    """Every session's plan; those of closed sessions alone, or of open and paused ones too."""
+    """Every session's plan, of these subjects (by code) or of all; of closed sessions, or of unclosed ones too.
+
+    labels: subject -> its takes that count, as in '2_smile'; all of a subject that is not there, or has none.
+    """
     marks = [mark.session_id for mark in session_marks(tx, unclosed=unclosed)]
-    grouped = by_session(ready_takes(tx, subject=subject, sessions=marks))
-    return [plan_session(tx, takes, shared, stages, params) for takes in grouped.values()]
+    takes = [
+        take
+        for take in ready_takes(tx, sessions=marks)
+        if (subjects is None or take.subject in subjects)
+        and (not labels.get(take.subject) or take.label in labels[take.subject])
+    ]
+    return [plan_session(tx, of, shared, stages, params) for of in by_session(takes).values()]
 
 
 def enqueue_plan(tx: Session, planned: SessionPlan, priority: int = PRIORITY) -> int:

@@ -22,7 +22,8 @@ Study = tuple[dict[str, Path], list[Member]]
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return write_study(tmp_path_factory.mktemp("study"), 9)
+    rigs, members = write_study(tmp_path_factory.mktemp("study"), 9)
+    return rigs, members
 
 
 @pytest.fixture(scope="module")
