@@ -37,15 +37,16 @@ class MeshArrays:
         self._require_finite(np.ones(len(self.vertices), np.bool_))
         return self._mesh()
 
-    def scan(self) -> Mesh:
+    def scan(self, thin: Callable[[Mesh], Mesh] = lambda mesh: mesh) -> Mesh:
         """The surface alone: without what no face names, triangles without area and crumbs far away.
 
+        thin: makes a dense mesh a coarser one first; of what no face names it takes no notice.
         Raises MeshError for a vertex of a face that is not finite.
         """
         used = np.zeros(len(self.vertices), np.bool_)
         used[self.triangles.ravel()] = True
         self._require_finite(used)
-        surface = cleaned_surface(replace(self, uvs=None, uv_triangles=None)._mesh())
+        surface = cleaned_surface(thin(replace(self, uvs=None, uv_triangles=None)._mesh()))
         if not len(surface.triangles):
             raise MeshError(f"{self.path}: none of its {len(self.triangles):,} triangles has an area: not a mesh")
         return surface

@@ -1,5 +1,6 @@
 """Meshes from files, whatever wrote them: PLY and OBJ, by one door for every command."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from processing.errors import MeshError
@@ -16,11 +17,13 @@ def read_mesh(path: Path) -> Mesh:
     return _arrays(path).topology()
 
 
-def read_scan(path: Path) -> Mesh:
+def read_scan(path: Path, thin: Callable[[Mesh], Mesh] = lambda mesh: mesh) -> Mesh:
     """The surface in a file, without UVs: what no face names is passed over, and so are empty triangles and crumbs far
     away. Raises MeshError with the file, the line or row, and what is wrong.
+
+    thin: makes a dense mesh a coarser one as it is read.
     """
-    return _arrays(path).scan()
+    return _arrays(path).scan(thin)
 
 
 def check_mesh_name(path: Path) -> None:

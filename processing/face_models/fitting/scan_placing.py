@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Bools, Floats
+from common.array_types import Bools, Floats, Ints32, Ints64
 from processing.errors import MeshError, NoFace, ShapeError
 from processing.face_models.face_model import FaceModel
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Degenerate, Similarity, fit_motion_robust
 from processing.landmarks.multi_pie_68 import GROUPS, Landmarks3d
-from processing.landmarks.scan_landmarks import landmarks_of_scan
+from processing.landmarks.scan_landmarks import FEW_SIDES_DEG, landmarks_of_scan
 from processing.registration.correspondence import TargetSurface
 from processing.registration.scan_checks import checked_scan
 
@@ -40,23 +40,47 @@ class PlacedScan:
     motion: Similarity  # from here to where the scan was
 
 
+def thinned_if_dense(mesh: Mesh, cell: float = THINNED_MM) -> Mesh:
+    """A mesh of more than DENSE vertices thinned to what a fit can tell apart.  cell: in the mesh's unit."""
+    return thinned(mesh, cell) if len(mesh.vertices_mm) > DENSE else mesh
+
+
 def thinned(mesh: Mesh, cell_mm: float) -> Mesh:
     """The mesh with the vertices in each cube of `cell_mm` made one, their mean.
 
     A surface that bends with radius r moves inwards by at most cell^2 / 8 r: 0.03 mm at 1.5 mm and 10 mm.
     """
-    cell = np.floor((mesh.vertices_mm - mesh.vertices_mm.min(axis=0)) / cell_mm).astype(np.int64)
-    _, place = np.unique(cell @ np.array([1 << 40, 1 << 20, 1]), return_inverse=True)
-    place = place.reshape(-1)
-    count = np.bincount(place)
+    used = np.zeros(len(mesh.vertices_mm), np.bool_)
+    used[mesh.triangles.ravel()] = True
+    points = mesh.vertices_mm[used]
+    cell = np.floor((points - points.min(axis=0)) / cell_mm).astype(np.int64)
+    place = np.zeros(len(used), np.int64)
+    place[used] = np.unique(cell @ np.array([1 << 40, 1 << 20, 1]), return_inverse=True)[1].reshape(-1)
+    count = np.bincount(place[used])
 
     def means(values: NDArray[Any]) -> Floats:
-        return np.stack([np.bincount(place, values[:, axis]) / count for axis in range(3)], axis=1)
+        return np.stack([np.bincount(place[used], column) / count for column in values[used].T], axis=1)
 
-    t = place[mesh.triangles].astype(np.int32)
-    kept = (t[:, 0] != t[:, 1]) & (t[:, 1] != t[:, 2]) & (t[:, 2] != t[:, 0])
     colors = None if mesh.colors is None else means(mesh.colors).round().astype(np.uint8)
-    return Mesh(means(mesh.vertices_mm), t[kept], colors=colors)
+    return Mesh(means(mesh.vertices_mm), _one_sheet(place[mesh.triangles]), colors=colors)
+
+
+def _one_sheet(triangles: Ints64) -> Ints32:
+    """(T', 3) of triangles (T, 3): without those that have lost a corner, and those of the same corners made one.
+
+    Two that look opposite ways have been folded onto each other: nothing is left of them, and no edge comes of it.
+    """
+    t = triangles[(triangles != np.roll(triangles, 1, axis=1)).all(axis=1)]
+    corners = np.sort(t, axis=1)
+    first = (t == corners[:, :1]).argmax(axis=1)
+    even = np.take_along_axis(t, (first[:, None] + 1) % 3, axis=1)[:, 0] == corners[:, 1]
+    order = np.lexsort(corners.T[::-1])
+    corners, sign = corners[order], np.where(even[order], 1, -1)
+    start = np.flatnonzero(np.r_[True, (np.diff(corners, axis=0) != 0).any(axis=1)])
+    net = np.add.reduceat(sign, start) if len(start) else sign
+    kept = corners[start]
+    kept = np.where((net < 0)[:, None], kept[:, [0, 2, 1]], kept)
+    return np.asarray(kept[net != 0], dtype=np.int32)
 
 
 def place_scan(model: FaceModel, scan: Mesh, landmarks_mm: Floats | None, *, scale: bool = False) -> PlacedScan:
@@ -74,10 +98,9 @@ def place_scan(model: FaceModel, scan: Mesh, landmarks_mm: Floats | None, *, sca
     if landmarks_mm is None and scale:
         raise NoFace("a scan in an unknown unit needs landmarks: they say how large it is")
     unit = 1.0 if landmarks_mm is None else _unit(model, landmarks_mm, scale)
-    if len(scan.vertices_mm) > DENSE:
-        scan = thinned(scan, THINNED_MM * unit)
+    scan = thinned_if_dense(scan, THINNED_MM * unit)
     if landmarks_mm is None:
-        landmarks_mm = landmarks_of_scan(scan).points_mm
+        landmarks_mm = landmarks_of_scan(scan, sides_deg=FEW_SIDES_DEG).points_mm
     motion = _motion(model, landmarks_mm, scale)
     back = motion.inverse()
     here = back(landmarks_mm)

@@ -15,8 +15,9 @@ from processing.face_models.fitting.face_state import (
     ModelPoints,
     identity_of,
     landmark_points,
+    plane_rows,
+    point_rows,
     vertex_points,
-    with_pose,
 )
 from processing.face_models.fitting.fit_figures import fit_figures
 from processing.face_models.fitting.normal_equations import INDEPENDENT_MM, MEMBERS, FitPrior, NormalEquations
@@ -36,6 +37,7 @@ EDGE_SHARE = (
     0.2  # of the weight of skin beside the mouth's inside and the eyes: it turns inwards, where nothing was seen
 )
 EDGE_RINGS = 2
+BELIEVED_MM = 2.5  # so far from the scan a match counts, however well the rest lies on it
 LEAST_MATCHED = 0.15  # of the face must meet the scan
 FARTHEST_MM = 6.0  # from the scan half of the face may lie
 
@@ -148,9 +150,9 @@ class _Fitting:
         nothing = np.zeros((len(self._placed), len(self._model.units)))
         return FaceState(np.zeros(self._model.identity_count), nothing, (IDENTITY,) * len(self._placed))
 
-    def landmark_equations(self, state: FaceState, share: float = 1.0) -> NormalEquations:
-        """Prior and landmarks alone. share: of the landmarks' weight."""
-        equations = NormalEquations(state, self._settings.prior, self._model.units)
+    def landmark_equations(self, state: FaceState, share: float = 1.0, settled: bool = False) -> NormalEquations:
+        """Prior and landmarks alone. share: of the landmarks' weight.  settled: as of NormalEquations."""
+        equations = NormalEquations(state, self._settings.prior, self._model.units, settled=settled)
         for scan, placed in enumerate(self._placed):
             known: Bools = np.asarray(np.isfinite(placed.landmarks_mm).all(axis=1))
             motion = state.motions[scan]
@@ -158,7 +160,7 @@ class _Fitting:
             off = (motion.scale * position + (motion.t - placed.landmarks_mm) @ motion.R)[known]
             deviation = LANDMARK_DEVIATION_MM[known]
             weight = share / np.square(deviation) * geman_mcclure(np.linalg.norm(off, axis=1), deviation)
-            rows = with_pose(position, change, motion.scale)[known]
+            rows = point_rows(position, change, motion.scale)[known]
             equations.add(scan, rows.reshape(-1, rows.shape[2]), off.ravel(), np.repeat(weight, 3))
             upper, lower = _open_pairs(known)
             rows, off = rows[upper] - rows[lower], off[upper] - off[lower]
@@ -175,7 +177,7 @@ class _Fitting:
 
     def surface_equations(self, state: FaceState, one: FitPass) -> NormalEquations:
         """Prior, landmarks and planes of the scans. Raises MeshError where hardly anything meets the scan."""
-        equations = self.landmark_equations(state, one.landmarks)
+        equations = self.landmark_equations(state, one.landmarks, one is self._settings.passes[-1])
         identity = identity_of(self._model, state.scores)
         for scan, placed in enumerate(self._placed):
             motion = state.motions[scan]
@@ -197,7 +199,7 @@ class _Fitting:
             across = found.normals[good] @ motion.R  # in the model's frame
             off = motion.scale * position[good] + (motion.t - found.points_mm[good]) @ motion.R
             residual = np.einsum("nd,nd->n", across, off)
-            rows = np.einsum("nd,ndp->np", across, with_pose(position[good], change[good], motion.scale))
+            rows = plane_rows(position[good], change[good], motion.scale, across)
             equations.add(scan, rows, residual, self._share[good] * self._certainty(residual, self._face[good]))
         return equations
 
@@ -206,7 +208,7 @@ class _Fitting:
         weight = np.zeros(len(residual))
         for part in (face, ~face):
             deviation = scatter(residual[part], self._settings.floor_mm)
-            weight[part] = geman_mcclure(np.abs(residual[part]), deviation) / deviation**2
+            weight[part] = geman_mcclure(np.abs(residual[part]), deviation, BELIEVED_MM) / deviation**2
         return weight
 
     def result(self, state: FaceState, scan: int, deviation: Floats) -> FaceFit:

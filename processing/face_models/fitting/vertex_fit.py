@@ -13,8 +13,8 @@ from processing.face_models.fitting.face_state import (
     FaceState,
     ModelPoints,
     identity_of,
+    point_rows,
     vertex_points,
-    with_pose,
 )
 from processing.face_models.fitting.fit_figures import distances
 from processing.face_models.fitting.normal_equations import INDEPENDENT_MM, MEMBERS, FitPrior, NormalEquations
@@ -33,7 +33,7 @@ class VertexFitSettings:
     prior: FitPrior = MEMBERS
     robust: bool = False  # vertices far off count little
     cell_mm: float = 3.5  # one vertex in so much is looked at
-    iterations: int = 12
+    iterations: int = 8  # at most, before it is settled which expression weights are asked for, and after
     floor_mm: float = 0.01  # the least deviation that residuals are taken to have
 
 
@@ -72,12 +72,13 @@ def fit_meshes(
     share = min(1.0, (settings.cell_mm / INDEPENDENT_MM) ** 2)
     deviation = np.inf
     equations = NormalEquations(state, settings.prior, model.units)
-    for _ in range(settings.iterations):
-        before = state
-        equations, deviation = _equations(model, points, targets, state, deviation, share, settings)
-        state = equations.step()
-        if _settled(before, state):
-            break
+    for settled in (False, True):
+        for _ in range(settings.iterations):
+            before = state
+            equations, deviation = _equations(model, points, targets, state, deviation, share, settings, settled)
+            state = equations.step()
+            if _at_rest(before, state):
+                break
     spread = np.sqrt(np.diag(equations.score_covariance()).clip(0))
     return [_fit(model, state, scan, meshes_mm[scan], counted, spread, deviation) for scan in range(state.scans)]
 
@@ -106,6 +107,7 @@ def _equations(
     deviation: float,
     share: float,
     settings: VertexFitSettings,
+    settled: bool,
 ) -> tuple[NormalEquations, float]:
     """The equations at a state, and the residuals' deviation there, mm a coordinate."""
     lines = []
@@ -113,14 +115,14 @@ def _equations(
         motion = state.motions[scan]
         position, change = points.derivatives(model, state.scores, state.weights[scan])
         off = motion.scale * position + (motion.t - target) @ motion.R  # in the model's frame, at the scan's scale
-        lines.append((off, with_pose(position, change, motion.scale)))
+        lines.append((off, point_rows(position, change, motion.scale)))
     every = np.concatenate([off.ravel() for off, _ in lines])
     if settings.robust:
         now = scatter(every, settings.floor_mm)
     else:
         now = max(float(np.sqrt(np.square(every).mean())), settings.floor_mm)
     deviation = min(deviation, now)
-    equations = NormalEquations(state, settings.prior, model.units)
+    equations = NormalEquations(state, settings.prior, model.units, settled=settled)
     for scan, (off, change) in enumerate(lines):
         weight = np.full(len(off), share / deviation**2)
         if settings.robust:
@@ -130,7 +132,7 @@ def _equations(
     return equations, deviation
 
 
-def _settled(before: FaceState, after: FaceState) -> bool:
+def _at_rest(before: FaceState, after: FaceState) -> bool:
     moved = np.abs(after.scores - before.scores).max()
     return bool(moved < 1e-4 and np.abs(after.weights - before.weights).max() < 1e-5)
 

@@ -4,7 +4,8 @@ manifest.json          written last, so a folder without it is no release
 manifest.json.sha256   the manifest's hash, in the form that `sha256sum --check` reads
 manifest.json.minisig  its signature (or .sig, by ssh-keygen -Y); see processing.release.formats.signing
 
-Schema 3: tombstones name kinds, expressions and versions; `no_longer`. Schema 2: tombstones, selection_sha256.
+Schema 4: tombstones of face models. Schema 3: tombstones name kinds, expressions and versions; `no_longer`.
+Schema 2: tombstones, selection_sha256.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from processing.release.formats import manifest_limits
 from processing.release.formats.errors import ManifestError
 from processing.release.formats.tombstones import NoLonger, Tombstone
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 SIDECAR = "manifest.json.sha256"
 SIGNATURES = ("manifest.json.minisig", "manifest.json.sig")  # in minisign's form, in OpenSSH's
@@ -190,9 +191,10 @@ def _migrated(value: dict[str, Any], where: str) -> dict[str, Any]:
         for tombstone in _dicts(value.get("tombstones")):
             if {"takes", "versions"} & tombstone.keys() or tombstone.get("what") in ("take", "eyes"):
                 raise ManifestError(f"{where} says schema version 2 and has tombstones of a later one: it was edited")
-    if version < SCHEMA_VERSION:
-        value = {"tombstones": [], "selection_sha256": None, **value, "no_longer": []}
-        value["schema_version"] = SCHEMA_VERSION
+    if any("next" in stone or stone.get("what") == "model" for stone in _dicts(value.get("tombstones"))):
+        raise ManifestError(f"{where} says schema version {version} and has tombstones of a later one: it was edited")
+    value = {"tombstones": [], "selection_sha256": None, "no_longer": [], **value}
+    value["schema_version"] = SCHEMA_VERSION
     return value
 
 

@@ -40,6 +40,8 @@ class _Tombstone(Protocol):
     def index(self) -> int: ...
     @property
     def last_version(self) -> int: ...
+    @property
+    def next(self) -> str: ...
 
 
 class _Manifest(Protocol):
@@ -77,6 +79,8 @@ def check_values(manifest: _Manifest, files: Sequence[_Entry], where: str) -> No
     for tombstone in manifest.tombstones:
         if not 0 <= tombstone.index <= 1 << 31 or not 0 <= tombstone.last_version <= MAX_VERSION:
             raise ManifestError(f"{where} has a withdrawal with numbers that no release has")
+        if len(tombstone.next) > 100 or (tombstone.next and not is_plain(tombstone.next)):
+            raise ManifestError(f"{where} names a model '{shown(tombstone.next)}', which is no name")
     for code in (*manifest.subjects, *(tombstone.code for tombstone in manifest.tombstones)):
         if not 0 < len(code) <= 100 or not is_plain(code):
             raise ManifestError(f"{where} names a subject '{shown(code)}', which is no code")

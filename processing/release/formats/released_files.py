@@ -13,11 +13,12 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class ReleasedFile:
-    """A file that a release has of each take, of each view of a take, or of each subject."""
+    """A file that a release has of each take, of each view of a take, of each subject, or of each model of a study."""
 
     #: How the export, the lists and messages call it; unique.
     name: str
-    #: In a release. {index}: the subject's folder; {label}: the expression, '2_smile'; {view}: of a photograph.
+    #: In a release. {index}: the subject's folder; {label}: the expression, '2_smile'; {view}: of a photograph; or
+    #: {model}: a model's name and version, 'faces-2', which is of no subject.
     path: str
     #: What a holder asks for and a grant allows; kinds come in the order in which they first stand here.
     kind: str
@@ -42,12 +43,15 @@ class ReleasedFile:
 
     def __post_init__(self) -> None:
         before, label, after = self.path.partition("{label}")
-        if "{index}" not in before + after or (label and after[:1] not in (".", "/")):
-            raise ValueError(f"{self.path}: a released file's path has {{index}}, and '.' or '/' behind {{label}}")
+        whose = {owner for owner in ("{index}", "{model}") if owner in before + after}
+        if len(whose) != 1 or (label and (after[:1] not in (".", "/") or self.of_study)):
+            raise ValueError(
+                f"{self.path}: a released file's path has {{index}}, and '.' or '/' behind {{label}}; or {{model}}"
+            )
 
-    def at(self, index: int | str, label: str = "", view: int | str = "") -> str:
+    def at(self, index: int | str = "", label: str = "", view: int | str = "", *, model: str = "") -> str:
         """The path of one such file."""
-        return self.path.format(index=index, label=label, view=view)
+        return self.path.format(index=index, label=label, view=view, model=model)
 
     def place(self, index: int | str, label: str) -> str:
         """The file, or its folder where a take has a folder of them: 'img/1/2_smile'."""
@@ -59,15 +63,21 @@ class ReleasedFile:
         return "{label}" in self.path
 
     @property
+    def of_study(self) -> bool:
+        """Whether models have it, which are of many subjects."""
+        return "{model}" in self.path
+
+    @property
     def root(self) -> str:
-        """The folder in which everything of a subject lies that lies beside it: 'mesh/{index}'; or the file itself."""
-        head, index, tail = self.path.partition("{index}")
+        """The folder in which everything of a subject, or of a model, lies that lies beside it: 'mesh/{index}'; or the
+        file itself."""
+        head, index, tail = self.path.partition("{model}" if self.of_study else "{index}")
         return head + index if tail.startswith("/") else self.path
 
     @property
     def glob(self) -> str:
         """A pattern that all of them fit."""
-        return self.path.format(index="*", label="*", view="*")
+        return self.path.format(index="*", label="*", view="*", model="*")
 
     @property
     def kind_glob(self) -> str:
@@ -133,6 +143,47 @@ FACTS = ReleasedFile(
     media="application/json",
 )  # fmt: skip
 LANDMARK_CHECK = ReleasedFile("check", "checks/{index}.png", "facts", media="image/png")
+RIG = ReleasedFile(
+    "rig", "rigs/{index}/rig.npz", "rigs", "blendshapes", "rig", file_set="rigs",
+    description="Rigs: a subject's neutral face and 52 blendshapes, named as ARKit's", media="application/x-npz",
+    conventions={
+        "shapes_mm": "(V, 53, 3) float32: the neutral, then each unit at weight 1 as positions (not offsets), in the "
+        "template frame, head motion taken out; vertices as in topology/",
+        "equation": "face = neutral + sum_j w_j (shape_j - neutral), w_j from 0 to 1",
+        "head": "JSON: names of the units in order, topology, labels of the takes that it was made from",
+    },
+)  # fmt: skip
+RIG_WEIGHTS = ReleasedFile(
+    "rig_weights", "rigs/{index}/weights.json", "rigs", "blendshapes", "weights", file_set="rig-weights",
+    description="Weights of the 52 units in each expression of a subject", media="application/json",
+)  # fmt: skip
+RIG_GLB = ReleasedFile(
+    "rig_glb", "rigs/{index}/rig.glb", "rigs", file_set="rigs-gltf",
+    description="The rigs as glTF: 52 morph targets, metres, grey", media="model/gltf-binary",
+)  # fmt: skip
+MODEL = ReleasedFile(
+    "model", "models/{model}/model.npz", "models", "bilinear", "model", file_set="models",
+    description="Face models: identity parameters and expression weights to a face", media="application/x-npz",
+    conventions={
+        "equation": "shapes = core . identity, face = neutral + sum_j w_j (shape_j - neutral); read it with Mien's "
+        "read_model, or as arrays: every name and shape is in `head`",
+        "length_unit": "millimetre",
+    },
+)  # fmt: skip
+MODEL_CARD = ReleasedFile(
+    "model_card", "models/{model}/card.md", "models", "bilinear", "card", file_set="model-cards",
+    description="Who is in a model, by age and gender, and what it must not be used for", media="text/markdown",
+)  # fmt: skip
+MODEL_CARD_DATA = ReleasedFile(
+    "model_card_data", "models/{model}/card.json", "models", "bilinear", "card_data", media="application/json"
+)
+MODEL_PICTURE = ReleasedFile(
+    "model_picture", "models/{model}/picture.png", "models", "bilinear", "quality", media="image/png"
+)
+MODEL_FACESCAPE = ReleasedFile(
+    "model_facescape", "models/{model}/facescape.npz", "models", media="application/x-npz", file_set="models-facescape",
+    description="Face models as FaceScape's own code reads them",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,7 +226,7 @@ SHARED_FILES = (
 TOPOLOGY = "topology/{topology}.json"
 TOPOLOGY_ARRAYS = "topology/{topology}.npz"
 TOPOLOGY_PICTURE = "topology/{topology}_landmarks.png"
-RIG = "rigs/{rig}-{calibration}.json"
+CALIBRATION = "calibrations/{rig}-{calibration}.json"
 PREDEF = "predef"  # FaceScape's name for the folder of its own topology's landmarks, masks and symmetry
 
 SHARED_KIND = ""
@@ -189,8 +240,12 @@ class ReleaseLayout:
         self.files = files
         #: What a release has of each take.
         self.take_files = tuple(file for file in files if file.of_take)
-        #: What stages make; the rest is made by the export.
-        self.stage_files = tuple(file for file in files if file.stage)
+        #: What a release has of each subject beside its takes: made of them.
+        self.subject_files = tuple(file for file in files if not file.of_take and not file.of_study)
+        #: What a release has of each model.
+        self.study_files = tuple(file for file in files if file.of_study)
+        #: What stages make of a take; the rest is made by the export, or of all takes.
+        self.stage_files = tuple(file for file in files if file.stage and file.of_take)
         patterns: dict[str, dict[str, None]] = {}
         for file in files:
             patterns.setdefault(file.kind, {})[file.kind_glob] = None
@@ -205,7 +260,9 @@ class ReleaseLayout:
         self.lead_files = tuple(leads.values())
         #: Stage -> name of its run among the runs that made a take.
         self.run_names = {stage: file.name for stage, file in leads.items()}
-        self._roots = tuple(dict.fromkeys(file.root for file in files))
+        self._roots = tuple(dict.fromkeys(file.root for file in files if not file.of_study))
+        self._roots_of_takes = frozenset(file.root for file in self.take_files)
+        self._study_folders = {file.root.partition("{model}")[0]: file.kind for file in self.study_files}
 
     def places(self, index: int, label: str) -> tuple[str, ...]:
         """Where what belongs to a take is: files, and a folder where a take has a folder of them."""
@@ -229,7 +286,7 @@ class ReleaseLayout:
                 continue
             inside = path.removeprefix(head).split("/")
             if not tail and len(inside) > 1:
-                return inside[0], inside[1].partition(".")[0]
+                return inside[0], inside[1].partition(".")[0] if root in self._roots_of_takes else None
             if tail and len(inside) == 1:
                 return inside[0].partition(".")[0], None
         return None, None
@@ -237,8 +294,12 @@ class ReleaseLayout:
     def kind_of(self, path: str) -> str:
         """The kind of a file; SHARED_KIND where it is nobody's.
 
-        What is a person's and of no known kind counts as a photograph: nobody gets it by mistake.
+        What is a person's and of no known kind counts as a photograph: nobody gets it by mistake. What lies with the
+        models is of their kind, whatever it is.
         """
+        for folder, kind in self._study_folders.items():
+            if path.startswith(folder):
+                return kind
         if path.startswith(PHOTOGRAPH.path.partition("{index}")[0]):
             return PHOTOGRAPHS
         for kind, patterns in self.kinds.items():
@@ -248,12 +309,21 @@ class ReleaseLayout:
 
 
 LAYOUT = ReleaseLayout(
-    (MESH, MATERIAL, TEXTURE, DISPLACEMENT, DISPLACEMENT_EXR, SCAN, PHOTOGRAPH, CAMERAS, FACTS, LANDMARK_CHECK)
-)
+    (
+        MESH, MATERIAL, TEXTURE, DISPLACEMENT, DISPLACEMENT_EXR, SCAN, PHOTOGRAPH, CAMERAS, FACTS, LANDMARK_CHECK,
+        RIG, RIG_WEIGHTS, RIG_GLB, MODEL, MODEL_CARD, MODEL_CARD_DATA, MODEL_PICTURE, MODEL_FACESCAPE,
+    )
+)  # fmt: skip
+
+
+def model_folder(name: str, version: int) -> str:
+    """What stands for {model}: 'faces-2'."""
+    return f"{name}-{version}"
 
 
 @lru_cache(maxsize=64)
 def _pattern(path: str) -> re.Pattern[str]:
     groups = {"index": r"(?P<index>\d+)", "label": r"(?P<label>\d+_\w+)", "view": r"(?P<view>\d+)"}
+    groups["model"] = r"(?P<model>[a-z0-9][a-z0-9._-]*-\d+)"
     parts = re.split(r"\{(\w+)\}", path)
     return re.compile("".join(groups[part] if odd % 2 else re.escape(part) for odd, part in enumerate(parts)))

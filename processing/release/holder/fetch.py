@@ -36,7 +36,7 @@ from processing.release.formats.manifest import (
 )
 from processing.release.formats.manifest_limits import MAX_BYTES, SIDECAR_BYTES
 from processing.release.formats.release_paths import PART, collisions, path_problem
-from processing.release.formats.released_files import LAYOUT
+from processing.release.formats.released_files import LAYOUT, SHARED_KIND
 from processing.release.holder.download import TIMEOUT, Downloader, DownloadFault, WrongRange
 from processing.release.holder.parallel_map import ordered_parallel_map
 
@@ -51,7 +51,8 @@ SIGNATURE_BYTES = 1 << 16
 class FetchFilter:
     """Which part of a release: files that are all of this; empty: whatever it is.
 
-    What is nobody's (lists, conventions, topology, rigs) always comes.
+    What is nobody's (lists, conventions, topology, calibrations) always comes; models where no subject and no
+    expression is named.
     """
 
     #: Codes ('S012') or indexes ('12').
@@ -69,8 +70,10 @@ class FetchFilter:
         if unknown:
             raise FetchError(f"there is no kind '{unknown[0]}' of files; there are: {', '.join(LAYOUT.kinds)}")
         subject, label = LAYOUT.owner(path)
-        if subject is None:
+        if LAYOUT.kind_of(path) == SHARED_KIND:
             return True
+        if subject is None and (self.subjects or self.expressions):  # a model is of many subjects
+            return False
         if self.subjects and subject not in {_index(s) for s in self.subjects}:
             return False
         if self.expressions and label is not None and not _names(label) & set(self.expressions):
@@ -132,8 +135,8 @@ def fetch_release(
         fetcher = _Fetcher(client, base, out, transfer)
         manifest, digest = fetcher.manifest(manifest_sha256)
         entries = [entry for entry in manifest.files if wanted.takes(entry.path)]
-        somebody = any(LAYOUT.owner(entry.path)[0] for entry in manifest.files)  # a version may hold tombstones alone
-        if somebody and not any(LAYOUT.owner(entry.path)[0] for entry in entries):
+        somebody = any(LAYOUT.kind_of(entry.path) for entry in manifest.files)  # a version may hold tombstones alone
+        if somebody and not any(LAYOUT.kind_of(entry.path) for entry in entries):
             raise FetchError("nothing of the release is what was asked for; mien release show URL lists what there is")
         fetcher.check_room(entries)
         fetcher.keep_manifest()

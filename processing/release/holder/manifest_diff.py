@@ -16,7 +16,7 @@ class Difference:
     subjects_added: tuple[str, ...]
     #: Codes.
     subjects_removed: tuple[str, ...]
-    #: Codes of who withdrew something that `before` holds.
+    #: Codes of who withdrew something that `before` holds, and models in it that a member left.
     withdrawn: tuple[str, ...]
     #: Paths.
     added: tuple[str, ...]
@@ -48,7 +48,11 @@ def compare(before: Manifest, after: Manifest) -> Difference:
     for path in sorted(came):
         if where.get(came[path]):
             moved.append((where[came[path]].pop(), path))
-    tombstones = [s for s in after.tombstones if s.code in before.subjects and s.concerns(before.version)]
+    tombstones = [
+        stone
+        for stone in after.tombstones
+        if (stone.of_model or stone.code in before.subjects) and stone.concerns(before.version)
+    ]
     left, arrived = {a for a, _ in moved}, {b for _, b in moved}
     return Difference(
         before=before,

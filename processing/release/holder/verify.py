@@ -150,12 +150,16 @@ def _withdrawn_problems(manifest: Manifest, withdrawn: Sequence[Tombstone], ther
     """One a tombstone that is about this version, of which something is here."""
     problems = []
     for tombstone in dict.fromkeys(withdrawn):
-        if tombstone.code not in manifest.subjects or not tombstone.concerns(manifest.version):
+        named = tombstone.of_model or tombstone.code in manifest.subjects
+        if not named or not tombstone.concerns(manifest.version):
             continue
         files = sum(tombstone.holds(path) for path in there)
         if files:
             places = ", ".join(tombstone.places())
             what = f"subject {tombstone.code} has withdrawn {tombstone.in_words()}"
+            if tombstone.of_model:
+                what = f"a member has left the face model {tombstone.code}"
+                what += f" ({tombstone.next} takes its place)" if tombstone.next else ""
             why = f"{what}: delete {places} ({files} files), in copies too"
             problems.append(Problem(VerificationFault.WITHDRAWN, tombstone.places()[0], why))
     return problems

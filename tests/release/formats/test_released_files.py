@@ -22,7 +22,7 @@ from processing.release.studio.export.eye_mosaic import EyeRegions
 from processing.stages.discovery import discover
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-RELEASE, PUBLICATION, EYES = ConsentScope
+RELEASE, PUBLICATION, EYES = list(ConsentScope)[:3]
 # An output that a stage of releases has besides, and one of a stage that releases know nothing of.
 CONFIDENCE = ReleasedFile(
     "confidence", "{index}/dpmap/{label}.npy", "confidence", "bake", "confidence", file_set="confidences",
@@ -137,17 +137,49 @@ def test_tombstones_name_it() -> None:
 
 def test_stages_make_what_the_table_says() -> None:
     stages = discover()
-    for file in LAYOUT.stage_files:
-        assert file.output in stages[file.stage].makes, file.name
+    for file in LAYOUT.files:
+        if file.stage in stages:
+            assert file.output in stages[file.stage].makes, file.name
 
 
-def test_each_path_is_one_file_of_one_subject() -> None:
-    paths = {file.at(7, "2_smile", 12): file for file in LAYOUT.files}
+def test_each_path_is_one_file_of_one_subject_or_model() -> None:
+    paths = {file.at(7, "2_smile", 12, model="faces-2"): file for file in LAYOUT.files}
     assert len(paths) == len({file.name for file in LAYOUT.files}) == len(LAYOUT.files)
     for path, file in paths.items():
         assert [other for other in LAYOUT.files if other.match(path)] == [file]
-        assert LAYOUT.owner(path) == ("7", "2_smile" if file.of_take else None)
+        of_subject = ("7", "2_smile" if file.of_take else None)
+        assert LAYOUT.owner(path) == ((None, None) if file.of_study else of_subject)
         assert LAYOUT.kind_of(path) == file.kind
+
+
+def test_rigs_and_models_are_kinds_of_their_own() -> None:
+    assert {"rigs", "models"} <= set(LAYOUT.default_kinds)
+    assert LAYOUT.kind_of("rigs/7/rig.npz") == "rigs"
+    assert LAYOUT.kind_of("models/faces-2/what-nobody-knows.bin") == "models"
+    assert LAYOUT.kind_of("calibrations/1-1.json") == ""
+    rigs, models, mine = (FetchFilter(kinds=(kind,)) for kind in ("rigs", "models", "mesh"))
+    assert (rigs.takes("rigs/7/rig.npz"), rigs.takes("models/faces-2/model.npz")) == (True, False)
+    assert (models.takes("models/faces-2/model.npz"), models.takes("rigs/7/rig.npz")) == (True, False)
+    assert not any(mine.takes(path) for path in ("rigs/7/rig.npz", "models/faces-2/model.npz"))
+    one = FetchFilter(subjects=("S007",))
+    assert one.takes("rigs/7/rig.npz")
+    assert not one.takes("rigs/8/rig.npz")
+    assert not one.takes("models/faces-2/model.npz")
+    assert all(FetchFilter().takes(path) for path in ("rigs/8/rig.npz", "models/faces-2/card.md", "takes.csv"))
+
+
+def test_a_rig_goes_with_any_of_its_takes_and_a_model_by_itself() -> None:
+    take = Tombstone("S007", 7, 3, "take", ("2_smile",))
+    assert take.holds("rigs/7/rig.glb")
+    assert "rigs/7" in take.places()
+    for what in ("photographs", "eyes"):
+        assert not Tombstone("S007", 7, 3, what).holds("rigs/7/rig.npz")
+    model = Tombstone("faces-2", 0, 3, "model", versions=(2, 3), next="faces-3")
+    assert model.places() == ("models/faces-2",)
+    assert model.holds("models/faces-2/facescape.npz")
+    assert not model.holds("models/faces-22/model.npz")
+    assert not model.holds("checks/0.png")
+    assert model.in_words() == "the face model, which a member has left; faces-3 takes its place"
 
 
 def test_what_nobody_knows_of_a_person_counts_as_a_photograph() -> None:
@@ -156,7 +188,9 @@ def test_what_nobody_knows_of_a_person_counts_as_a_photograph() -> None:
     assert LAYOUT.kind_of("takes.csv") == ""
 
 
-@pytest.mark.parametrize("path", ["dpmap/{label}.png", "{index}/dpmap/{label}_sure.png"])
+@pytest.mark.parametrize(
+    "path", ["dpmap/{label}.png", "{index}/dpmap/{label}_sure.png", "models/{model}/{label}.npz", "{index}/{model}.npz"]
+)
 def test_a_path_tells_subject_and_take(path: str) -> None:
     with pytest.raises(ValueError, match="a released file's path has"):
         ReleasedFile("made up", path, "mesh")

@@ -225,11 +225,11 @@ def test_a_release_of_schema_1_is_still_read(studio: Any, tmp_path: Path) -> Non
     def older(value: Any) -> None:
         value["schema_version"] = 1
         del value["tombstones"], value["selection_sha256"], value["no_longer"]
-        later = ("meta/", "topology/", "checks/", "rigs/", "release.pub")
+        later = ("meta/", "topology/", "checks/", "calibrations/", "release.pub")
         value["files"] = [f for f in value["files"] if not f["path"].startswith(later)]
 
     _edit(folder, older)
-    for name in ("meta", "topology", "checks", "rigs"):
+    for name in ("meta", "topology", "checks", "calibrations"):
         for path in (folder / name).rglob("*.*"):
             path.unlink()
     for name in ("release.pub", "manifest.json.minisig"):
@@ -237,7 +237,7 @@ def test_a_release_of_schema_1_is_still_read(studio: Any, tmp_path: Path) -> Non
     found = verify(folder)
     assert found.intact
     assert found.manifest is not None
-    assert (found.manifest.schema_version, found.manifest.tombstones) == (3, ())
+    assert (found.manifest.schema_version, found.manifest.tombstones) == (4, ())
     release = ReleaseFolder(folder)
     assert release.vertices(release.takes[0]).shape == (36, 3)
     assert release.facts(release.takes[0]) == {}
@@ -246,8 +246,8 @@ def test_a_release_of_schema_1_is_still_read(studio: Any, tmp_path: Path) -> Non
     _edit(folder, lambda value: value.update(tombstones=[]))
     with pytest.raises(ManifestError, match="it was edited"):
         read_manifest(folder)
-    with pytest.raises(ManifestError, match="schema version 4"):
-        decode_manifest(b'{"schema_version": 4}', "it")
+    with pytest.raises(ManifestError, match="schema version 5"):
+        decode_manifest(b'{"schema_version": 5}', "it")
 
 
 @SQLITE

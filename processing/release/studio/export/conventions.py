@@ -35,7 +35,7 @@ def conventions(
         "synthetic": synthetic,
         "colour": {
             "photographs": "corrected by the calibration's profiles" if options.colour == "corrected" else "as taken",
-            "profiles": "rigs/<rig>-<calibration>.json, <view>_colour: 3x3, linear RGB to linear sRGB; "
+            "profiles": "calibrations/<rig>-<calibration>.json, <view>_colour: 3x3, linear RGB to linear sRGB; "
             "<view>_vignetting: share by which the corner is darker than the centre",
             "encoding": "sRGB",
             "photograph_profiles": list(colour_profiles),

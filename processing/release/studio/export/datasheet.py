@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from processing.face_models.model_card import ModelCard
 from processing.release.formats.assets.displacement_encoding import DisplacementEncoding
 from processing.release.formats.metadata.release_description import ReleaseFacts
 from processing.release.formats.released_files import (
@@ -18,6 +19,7 @@ from processing.release.formats.released_files import (
     MATERIAL,
     MESH,
     MISSING,
+    MODEL,
     MOSAICKED_LIST,
     NO_LONGER,
     PHOTOGRAPH,
@@ -28,6 +30,7 @@ from processing.release.formats.released_files import (
     TAKES,
     TEXTURE,
     TOMBSTONES,
+    ReleasedFile,
 )
 from processing.release.formats.tombstones import Tombstone
 from processing.release.studio.export.release_lists import is_complete
@@ -79,6 +82,17 @@ Each map says so itself in its PNG text; `valid_mask` there tells which heights 
 programs, has the same heights not rounded: channel `Y` in millimetres, channel `valid` 1 where they were measured.
 
 """
+_RIGS = f"""## Rigs and face models
+
+{{rigs}} subjects have a rig in `rigs/<id>/`: the neutral face and 52 blendshapes, named as ARKit names them, made of
+the subject's registered meshes; `weights.json` says with which weights each expression is in it, `rig.glb` plays them. A
+rig is here where every take that it was made of is.
+
+A face model (`models/`) is made of the rigs of many subjects, each of whom consented to that (a consent of its own);
+some of them may not be in this release otherwise. Its card says how it was made and what it must not be used for. Where
+a member leaves, `{TOMBSTONES.path}` of the next version names the model to be deleted and the one that takes its place.
+
+"""
 _LENGTHS_AND_USE = """## Lengths
 
 Millimetres, from the rig's calibration; nothing was normalised. Scan, registered mesh and cameras of one take share one
@@ -98,14 +112,16 @@ def datasheet(
     relief: DisplacementEncoding,
     options: Options,
     tombstones: Sequence[Tombstone],
+    cards: Mapping[str, ModelCard],
 ) -> str:
-    """What a person reads first."""
+    """What a person reads first. cards: 'faces-2' -> the card of each face model that is here."""
     parts = (
         _summary(facts, selection, records, options, tombstones),
         _WHO.format(table=histogram_table(selection.subjects)),
         _HOW_IT_WAS_MADE,
         _CONSENT,
         _what_is_where(),
+        _derived(selection, options, cards),
         _DISPLACEMENT_MAPS.format(formula=relief.formula, scale_mm=relief.scale_mm, midpoint=relief.midpoint),
         _LENGTHS_AND_USE,
     )
@@ -125,6 +141,7 @@ def _summary(
     photographs = sum(record.photographs for record in records.values())
     shown = sum(subject.publishable for subject in subjects)
     mosaicked = sum(subject.mosaic for subject in subjects)
+    left = len({stone.code for stone in tombstones if not stone.of_model})
     complete = sum(is_complete(subject) for subject in subjects)
     reviewed = f"read and signed by {facts.reviewed_by}" if facts.reviewed_by else "by rules alone; nobody reviewed it"
     how = {"as_taken": "as taken, with their lens distortion", "undistorted": "undistorted", "none": "none"}
@@ -140,7 +157,7 @@ def _summary(
 | Photographs | {photographs} ({how[options.photographs]}; colours {colours}) |
 | Subjects that may be shown in publications | {shown} |
 | Subjects with eyes mosaicked | {mosaicked} |
-| Subjects of earlier versions who withdrew or narrowed | {len({stone.code for stone in tombstones})} |
+| Subjects of earlier versions who withdrew or narrowed | {left} |
 | Selection | {reviewed} |
 | Consents valid on | {selection.day.isoformat()} |
 | Licence | {facts.licence} |
@@ -161,7 +178,7 @@ def _what_is_where() -> str:
 | `meta/<id>/<k>_<name>.json` | frames, scale, rig, calibration, landmarks, fit, origin and files of the take |
 | `checks/<id>.png` | the landmarks drawn on a registered mesh of the subject |
 {_further_files()}| `topology/` | triangles, UVs, seams and landmarks that all meshes share |
-| `rigs/` | calibrations, with colour profiles |
+| `calibrations/` | calibrations of the rigs of cameras, with colour profiles |
 | `{INFO_LIST.path}` | index, gender (m, f, o), age, valid label; `-`: not said |
 | `{SUBJECTS.path}`, `{TAKES.path}` | the same with names of columns; a line a take with its files |
 | `{MISSING.path}` | every file that is not here, and why |
@@ -179,8 +196,31 @@ displacement map is missing.
 
 def _further_files() -> str:
     """Files of the layout for which the table has no line of its own."""
-    lines = [file for file in LAYOUT.files if file not in _WITH_A_LINE]
-    return "".join(f"| `{file.at('<id>', '<k>_<name>', '<view>')}` | {file.description} |\n" for file in lines)
+    lines = [file for file in LAYOUT.files if file not in _WITH_A_LINE and file.description]
+    return "".join(f"| `{_shown_path(file)}` | {file.description} |\n" for file in lines)
+
+
+def _shown_path(file: ReleasedFile) -> str:
+    return file.at("<id>", "<k>_<name>", "<view>", model="<name>-<n>")
+
+
+def _derived(selection: Selection, options: Options, cards: Mapping[str, ModelCard]) -> str:
+    """Rigs and face models, and who is in these. Empty where there is neither."""
+    rigs = sum(subject.rig is not None for subject in selection.subjects) if options.rigs else 0
+    if not rigs and not cards:
+        return ""
+    return _RIGS.format(rigs=rigs) + "".join(_card_in_words(name, card) for name, card in cards.items())
+
+
+def _card_in_words(name: str, card: ModelCard) -> str:
+    """Members by age and gender, as the card counts them: it puts small groups together."""
+    genders = sorted({gender for counts in card.groups.values() for gender in counts})
+    head = f"| Age | {' | '.join(genders)} |\n|---|{'---|' * len(genders)}\n"
+    rows = "".join(
+        f"| {group} | {' | '.join(str(counts.get(gender, 0)) for gender in genders)} |\n"
+        for group, counts in card.groups.items()
+    )
+    return f"Face model `{MODEL.root.format(model=name)}`, {card.members} people:\n\n{head}{rows}\n"
 
 
 def histogram_table(subjects: Sequence[SelectedSubject]) -> str:

@@ -14,7 +14,7 @@ from common.array_types import Floats
 from db.release_records.releases import ReleasedCapture, ReleasedRun
 from processing.geometry.procrustes import IDENTITY, Similarity, fit_motion_robust
 from processing.registration.register import EXPRESSION, NEUTRAL
-from processing.release.formats.released_files import MESH, RIG, SCAN
+from processing.release.formats.released_files import CALIBRATION, MESH, SCAN
 from processing.release.studio.export.topology_files import landmark_version, topology_id
 from processing.release.studio.selection.selection import SelectedSubject, SelectedTake
 from processing.stages.register import Register
@@ -169,7 +169,7 @@ def rig_file(capture: ReleasedCapture) -> str | None:
     """Where a release keeps a calibration; None where the take has none."""
     if capture.calibration_id is None:
         return None
-    return RIG.format(rig=capture.rig_id, calibration=capture.calibration_version)
+    return CALIBRATION.format(rig=capture.rig_id, calibration=capture.calibration_version)
 
 
 def scale_facts(capture: ReleasedCapture) -> dict[str, Any]:

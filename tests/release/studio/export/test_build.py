@@ -49,7 +49,7 @@ def test_the_layout_is_facescapes(studio: Any, tmp_path: Path) -> None:
         "manifest.json", "manifest.json.sha256", "info_list.txt", "publishable_list.txt", "subjects.csv", "missing.csv",
         "datasheet.md", "conventions.json", "croissant.json", "histogram.svg", "LICENCE.txt", "takes.csv",
         "mosaicked_list.txt", "tombstones.csv", "no_longer_part.csv", "README.md", "datacite.json",
-        "Rt_scale_dict.json", "rigs/1-1.json", "checks/1.png", "release.pub", "manifest.json.minisig",
+        "Rt_scale_dict.json", "calibrations/1-1.json", "checks/1.png", "release.pub", "manifest.json.minisig",
     }  # fmt: skip
     wanted |= {f"topology/{studio.template[:12]}{end}" for end in (".json", ".npz", "_landmarks.png")}
     wanted |= {f"predef/{name}" for name in ("landmark_indices.npz", "landmark_indices.txt")}

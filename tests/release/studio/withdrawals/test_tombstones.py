@@ -36,7 +36,7 @@ from processing.release.studio.selection.selection_rules import Options, Quality
 from processing.release.studio.withdrawals.release_records import find_tombstones, recorded
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-RELEASE, PUBLICATION, EYES = ConsentScope
+RELEASE, PUBLICATION, EYES = list(ConsentScope)[:3]
 DAY = utc_now().date()
 LABELS = ("1_neutral", "2_smile")
 NAMES = (f"faces{n}" for n in itertools.count())
@@ -54,7 +54,7 @@ class Person:
 
     def give(self, scope: ConsentScope) -> None:
         self.allows.add(scope)
-        if scope != RELEASE:
+        if scope in (PUBLICATION, EYES):
             self.masked = scope == EYES
 
     def withdraw(self, scopes: set[ConsentScope]) -> None:
@@ -233,7 +233,7 @@ def test_a_version_with_tombstones_alone(studio: Any, tmp_path: Path) -> None:
     assert verify(second.folder, recorded_sha256=second.manifest_sha256).intact
     assert _csv(second.folder, "tombstones.csv") == [
         {"index": "1", "code": code, "last_version": "1", "withdrawn": "everything", "expressions": "all",
-         "versions": "1", "delete": "1 mesh/1 img/1 meta/1 checks/1.png"}
+         "versions": "1", "delete": "1 mesh/1 img/1 meta/1 checks/1.png rigs/1", "next": ""}
     ]  # fmt: skip
     assert f"| {code} | everything | 1 |" in (second.folder / "datasheet.md").read_text()
     changes = compare(first.manifest, second.manifest)

@@ -1,0 +1,129 @@
+"""`mien model rig`: a scan, or a subject's registered meshes, to a rig by a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.array_types import Floats
+from common.progress import Progress, no_progress, part
+from common.take_codes import TakeLabel
+from processing.errors import DataError, MeshError
+from processing.face_models.blendshapes.rig import Rig, write_rig
+from processing.face_models.exports.rig_targets import rig_targets
+from processing.face_models.face_model import FaceModel
+from processing.face_models.fit_files import FitInputs, check_scans, read_scans
+from processing.face_models.fitting.face_fit import FaceFit
+from processing.face_models.fitting.fit_figures import judge_fit
+from processing.face_models.fitting.surface_fit import fit_surfaces
+from processing.face_models.fitting.vertex_fit import VertexFitSettings, fit_meshes
+from processing.face_models.model_file import read_model
+from processing.files.mesh_files import read_mesh
+from processing.files.morph_targets.obj_folder import write_obj_folder
+
+
+@dataclass(frozen=True, eq=False)
+class MadeRig:
+    """A rig and what was written of it."""
+
+    rig: Rig
+    file: Path
+    folder: Path | None  # of OBJs
+    figures: Mapping[str, Any]  # of each example by its label
+
+    def as_report(self) -> dict[str, Any]:
+        return {
+            "rig": str(self.file), "obj": None if self.folder is None else str(self.folder),
+            "units": len(self.rig.names), "vertices": len(self.rig.neutral_mm), "examples": dict(self.figures),
+        }  # fmt: skip
+
+    def as_text(self) -> str:
+        lines = [f"{self.file}: neutral and {len(self.rig.names)} shapes of {len(self.rig.neutral_mm)} vertices"]
+        for label, one in self.figures.items():
+            lines.append(f"  {label}: the face within {one['mean_mm']:.2f} mm on average, 95 % {one['p95_mm']:.2f} mm")
+        return "\n".join(lines)
+
+
+def rig_files(given: FitInputs, out: Path, *, objs: bool = True, progress: Progress = no_progress) -> MadeRig:
+    """A rig by the model, of scans of one person or a folder of their registered meshes: rig.npz, and obj/ with all 53.
+
+    Raises DataError with what is wrong and what to do.
+    """
+    subject = given.scans[0] if len(given.scans) == 1 and given.scans[0].is_dir() else None
+    if subject is None:
+        check_scans(given.scans, given.landmarks, out)
+    progress(0.0, "reading the model")
+    model = read_model(given.model)
+    if subject is not None:
+        fits = _subject_fits(model, subject, part(progress, 0.1, 0.6))
+    else:
+        scans, points = read_scans(given.scans, given.landmarks, part(progress, 0.1, 0.3))
+        found = fit_surfaces(model, scans, points, settings=given.settings, progress=part(progress, 0.3, 0.6))
+        fits = dict(zip((path.stem for path in given.scans), found, strict=True))
+        _require_trust(fits)
+    progress(0.6, "shaping")
+    rig = model_rig(model, fits)
+    progress(0.7, "writing")
+    out.mkdir(parents=True, exist_ok=True)
+    folder = out / "obj" if objs else None
+    if folder is not None:
+        write_obj_folder(folder, rig_targets(rig, model.topology.mesh, "face"))
+    write_rig(out / "rig.npz", rig)
+    return MadeRig(rig, out / "rig.npz", folder, {label: fit.figures["face"] for label, fit in fits.items()})
+
+
+def model_rig(model: FaceModel, fits: Mapping[str, FaceFit]) -> Rig:
+    """The shapes that the model gives the identity of fits that share it. fits: by the examples' labels."""
+    identity = next(iter(fits.values())).identity
+    shapes = model.shapes(identity).astype(np.float32)
+    return Rig(
+        names=model.units,
+        neutral_mm=shapes[0],
+        shapes_mm=shapes[1:],
+        topology=model.topology.topology,
+        examples=tuple(fits),
+        weights=np.array([fit.weights for fit in fits.values()]),
+        figures={"model": {"name": model.name, "version": model.version}},
+    )
+
+
+def registered_meshes(subject: Path) -> dict[TakeLabel, Path]:
+    """The meshes <k>_<name>.obj of a subject's folder, or of models_reg in it, by their numbers. Raises DataError."""
+    for folder in (subject / "models_reg", subject):
+        labelled = {TakeLabel.find(path.stem): path for path in sorted(folder.glob("*.obj"))}
+        found = {label: path for label, path in labelled.items() if label is not None}
+        if found:
+            return dict(sorted(found.items()))
+    raise DataError(
+        f"{subject} holds no registered meshes <k>_<name>.obj, nor does models_reg in it; `mien process` makes them"
+    )
+
+
+def _subject_fits(model: FaceModel, subject: Path, progress: Progress) -> dict[str, FaceFit]:
+    meshes: dict[str, Floats] = {}
+    found = registered_meshes(subject)
+    for number, (label, path) in enumerate(found.items()):
+        progress(0.5 * number / len(found), f"reading {label}")
+        mesh = read_mesh(path)
+        if len(mesh.vertices_mm) != model.vertex_count or not np.array_equal(
+            mesh.triangles, model.topology.mesh.triangles
+        ):
+            raise MeshError(
+                f"{path} has {len(mesh.vertices_mm)} vertices in another topology than model {model.name} "
+                f"({model.vertex_count}, template {model.topology.name}); register the scans to that template"
+            )
+        meshes[str(label)] = mesh.vertices_mm
+    progress(0.5, "fitting the model")
+    fits = fit_meshes(model, list(meshes.values()), settings=VertexFitSettings(robust=True))
+    return dict(zip(meshes, fits, strict=True))
+
+
+def _require_trust(fits: Mapping[str, FaceFit]) -> None:
+    for label, fit in fits.items():
+        review = judge_fit(fit.figures)
+        if review.verdict == "redo":
+            raise DataError(
+                f"no rig is made: the fit to {label} cannot be trusted ({review.reasons[0]}); `mien model fit` draws it"
+            )
