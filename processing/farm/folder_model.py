@@ -126,8 +126,8 @@ def build_from_folder(
 def place_outputs(result: FolderModelResult, out: Path, stage: Stage) -> list[Path]:
     """The model as `out`, what else the stage made beside it (model_names.beside); whole or not at all."""
     placed = []
-    for name, output in result.outputs.items():
-        target = beside(out, stage, name)
+    for name in stage.makes:
+        output, target = result.outputs[name], beside(out, stage, name)
         with atomic_write(target) as temporary:
             shutil.copyfile(output.path, temporary)
         placed.append(target)

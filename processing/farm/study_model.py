@@ -278,9 +278,9 @@ def _require_done(tx: Session, run: StageRun, plans: Mapping[str, SessionPlan]) 
 def copy_out(studio: StudioRecords, files: Mapping[str, str], out: Path, stage: Stage) -> list[Path]:
     """Copies of a version's files, whole or not at all: the model as `out`, the others beside it (beside)."""
     placed = []
-    for output, sha256 in files.items():
+    for output in stage.makes:
         target = beside(out, stage, output)
-        with atomic_write(target) as temporary, studio.store.open(sha256) as source, temporary.open("wb") as file:
+        with atomic_write(target) as temporary, studio.store.open(files[output]) as source, temporary.open("wb") as file:
             shutil.copyfileobj(source, file)
         placed.append(target)
     return placed
