@@ -280,7 +280,7 @@ def copy_out(studio: StudioRecords, files: Mapping[str, str], out: Path, stage: 
     placed = []
     for output in stage.makes:
         target = beside(out, stage, output)
-        with atomic_write(target) as temporary, studio.store.open(files[output]) as source, temporary.open("wb") as file:
-            shutil.copyfileobj(source, file)
+        with atomic_write(target) as temporary, temporary.open("wb") as file, studio.store.open(files[output]) as made:
+            shutil.copyfileobj(made, file)
         placed.append(target)
     return placed
