@@ -36,7 +36,7 @@ from processing.template.face_units import ARKIT_UNITS, topology_units
 from processing.template.template import SKIN, from_mesh, place_landmarks
 from processing.template.template_file import read_template, write_template
 
-NOISE_MM = 0.02  # on every vertex of every shape: no zero makes it easier
+NOISE_MM = 0.02  # where a unit moves something, as in personal rigs
 TAKES = 19
 
 
@@ -106,7 +106,7 @@ def whole_study(identities: int, vertices: int, parameters: int, work: Path | No
 
 def write_rigs(folder: Path, identities: int, vertices: int) -> int:
     """A template and rigs that follow from the seed: people of the built-in population, units of their own amplitude
-    and place, noise on everything."""
+    and place, noise."""
     head, topology = load_head(), template_topology(vertices)
     average = topology.vertices(head.vertices_mm)
     mesh = Mesh(average, topology.refinement.triangles)
@@ -116,6 +116,7 @@ def write_rigs(folder: Path, identities: int, vertices: int) -> int:
     template = from_mesh("bench", mesh, *place_landmarks(mesh, points, skin), parts=topology.parts)
     write_template(folder / "template.npz", template)
     units = topology_units(topology).astype(np.float32)
+    moved = (np.abs(units).max(axis=2, keepdims=True) > 1e-3).astype(np.float32)
     pool = np.random.default_rng(0).normal(0, NOISE_MM, 3 * units.size).astype(np.float32)
     for number in range(identities):
         rng = np.random.default_rng([1, number])
@@ -123,7 +124,7 @@ def write_rigs(folder: Path, identities: int, vertices: int) -> int:
         wave = np.cos(average @ rng.normal(0, 0.02, (3, 4)) + rng.uniform(0, 6.3, 4)).astype(np.float32)
         change = 1 + 0.3 * rng.standard_normal((52, 1)).astype(np.float32) + 0.1 * rng.standard_normal((52, 4)) @ wave.T
         start = int(rng.integers(pool.size - units.size - neutral.size))
-        noise = pool[start : start + units.size].reshape(units.shape)
+        noise = pool[start : start + units.size].reshape(units.shape) * moved
         shapes = neutral + units * change[..., None].astype(np.float32) + noise
         weights = (rng.random((TAKES, 52)) * (rng.random((TAKES, 52)) < 0.2)).round(3)
         labels = tuple(f"{k}_take" for k in range(TAKES))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Floats32, Ints32, Ints64
 from processing.errors import DataError, ShapeError
 
+WITHIN = 3.0  # deviations of identity parameters for which a stored model holds
 Parameters = NDArray[np.floating[Any]]
 
 
@@ -163,16 +164,19 @@ class BilinearShapes:
         return np.asarray(weights, dtype=np.float64)
 
 
-def shapes_of_slices(units: tuple[str, ...], slices_mm: Floats32, tolerance_mm: float, bound: Floats) -> BilinearShapes:
+def shapes_of_slices(
+    units: tuple[str, ...], slices_mm: Floats32, tolerance_mm: float, mean: Floats, deviation: Floats
+) -> BilinearShapes:
     """The model of dense slices (1 + U, V, 3, n): neutral, then each unit's offsets, without what moves nobody.
 
-    A row is left out where no identity whose parameters are at most `bound` (n,) in size moves the vertex farther than
-    tolerance_mm: sum_k |offset_k| bound_k, the largest of three axes.
+    mean, deviation: (n,) of identity parameters. A row is left out where it moves nobody within WITHIN deviations of
+    the mean farther than tolerance_mm along any axis: |offset . mean| + WITHIN |offset x deviation|.
     """
     neutral, offsets = slices_mm[0], slices_mm[1:]
     starts, vertices, rows = [0], [], []
     for offset in offsets:
-        reach = (np.abs(offset) @ bound.astype(np.float32)).max(axis=1)
+        spread = np.sqrt(np.square(offset) @ np.square(deviation).astype(np.float32))
+        reach = (np.abs(offset @ mean.astype(np.float32)) + WITHIN * spread).max(axis=1)
         moved = np.flatnonzero(reach > tolerance_mm)
         vertices.append(moved.astype(np.int32))
         rows.append(offset[moved])

@@ -58,10 +58,11 @@ def test_fewer_identities_are_the_first_ones() -> None:
 def test_rows_left_out_move_nobody_farther_than_the_tolerance() -> None:
     rng = np.random.default_rng(5)
     slices = (rng.standard_normal((4, 50, 3, 6)) * 10.0 ** rng.uniform(-6, 0, (4, 50, 1, 1))).astype(np.float32)
-    bound = np.full(6, 3.0)
-    shapes = shapes_of_slices(("a", "b", "c"), slices, 1e-3, bound)
+    mean, deviation = rng.standard_normal(6), rng.uniform(0.1, 1, 6)
+    shapes = shapes_of_slices(("a", "b", "c"), slices, 1e-3, mean, deviation)
     assert 0 < len(shapes.unit_vertices) < 150
-    for identity in rng.uniform(-3, 3, (50, 6)):
+    for direction in rng.standard_normal((50, 6)):
+        identity = mean + 3 * deviation * direction / np.linalg.norm(direction)
         assert np.abs(shapes.offsets(identity) - slices[1:] @ identity).max() <= 1e-3 + 1e-5
 
 

@@ -112,7 +112,7 @@ def small_model(identities: int = 8, *, seed: int = 0, albedo: bool = True) -> F
     members = [Member(f"S{i:03d}", ("15-24", "25-34")[i % 3 > 1], "female" if i % 2 else "male") for i in range(20)]
     return FaceModel(
         name="small", version=1, topology=topology, expression_basis=basis,
-        bilinear=shapes_of_slices(ARKIT_UNITS, slices, 1e-4, np.abs(mean) + 3 * deviation),
+        bilinear=shapes_of_slices(ARKIT_UNITS, slices, 1e-4, mean, deviation),
         identity_mean=mean, identity_deviation=deviation, expression_mixture=_mixture(rng, len(units)),
         albedo=_albedo(rng) if albedo else None, card=ModelCard(len(members), grouped(members)),
     )  # fmt: skip

@@ -25,7 +25,6 @@ from processing.geometry.topology import topology_id
 from processing.template.template import Template
 
 FEWEST = 5  # members
-WITHIN = 3.0  # deviations of identity parameters for which the stored tolerance holds
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class ModelSettings:
     identities: int = 50  # parameters; one fewer than there are members where these are fewer
     expressions: int = 0  # parameters; 0: all, the neutral's and one for each unit
     sweeps: int = 4  # of higher-order orthogonal iteration at most, where the expressions are truncated
-    tolerance_mm: float = 0.0005  # a unit's motion of a vertex that is nowhere larger is not stored
+    tolerance_mm: float = 0.002  # a unit's motion of a vertex that is nowhere larger is not stored
     mixture: int = 8  # parts of the expression mixture at most
     fewest: int = FEWEST
     colour: ColourSettings = field(default_factory=ColourSettings)
@@ -79,8 +78,7 @@ def build_model(
     )
     own = modes.identity * np.sqrt(len(members))
     mean, deviation = own.mean(axis=0), own.std(axis=0)
-    bound = np.abs(mean) + WITHIN * deviation
-    shapes = _shapes(tensor, units, modes, bound, settings, part(progress, 0.65 * shape_end, shape_end))
+    shapes = _shapes(tensor, units, modes, (mean, deviation), settings, part(progress, 0.65 * shape_end, shape_end))
     albedo, colour_share = None, None
     if has_colour and textures is not None:
         albedo, colour_share = _albedo(template, textures, members, settings, part(progress, shape_end, 0.98))
@@ -144,8 +142,8 @@ def _rigs(
 
 
 def _shapes(
-    tensor: ShapeTensor, units: tuple[str, ...], modes: TuckerModes, bound: Floats, settings: ModelSettings,
-    progress: Progress,
+    tensor: ShapeTensor, units: tuple[str, ...], modes: TuckerModes, spread: tuple[Floats, Floats],
+    settings: ModelSettings, progress: Progress,
 ) -> BilinearShapes:  # fmt: skip
     """The core turned into the units, slab by slab: (1 + U) slices a unit of scaled identity parameter."""
     scale = 1 / np.sqrt(len(tensor.members))
@@ -158,7 +156,7 @@ def _shapes(
         slices = turned.transpose(2, 1, 0) * scale
         slices[1:] -= slices[0]
         sliced: Floats32 = slices.reshape(tensor.shapes, -1, 3, len(core)).astype(np.float32)
-        parts.append(shapes_of_slices(units, sliced, settings.tolerance_mm, bound))
+        parts.append(shapes_of_slices(units, sliced, settings.tolerance_mm, *spread))
         progress(stop / tensor.vertices, f"core: {stop} of {tensor.vertices} vertices")
     return joined(parts)
 
