@@ -14,6 +14,7 @@ from common.configuration.suggestions import nearest
 from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
 from processing.errors import DataError
+from processing.face_models.crossings import FacePoser
 from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import read_model
 from processing.files.obj import write_obj
@@ -44,6 +45,7 @@ def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress:
         raise DataError(f"no format {choice.form!r}; there are: {', '.join(FORMATS)}")
     progress(0.0, "reading the model")
     model = read_model(model_file)
+    poser = FacePoser(model)
     out.mkdir(parents=True, exist_ok=True)
     made = []
     for number in range(choice.count):
@@ -52,7 +54,7 @@ def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress:
         identity = model.sample_identity(rng)
         weights = chosen_weights(model, choice, rng)
         path = out / f"sample-{choice.seed}-{number + 1}.{choice.form}"
-        _write(path, model, identity, weights)
+        _write(path, model, poser.face(identity, weights), identity, weights)
         made.append(path)
     return made
 
@@ -107,8 +109,7 @@ def _read_weights(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _write(path: Path, model: FaceModel, identity: Floats, weights: Floats) -> None:
-    vertices = model.face(identity, weights)
+def _write(path: Path, model: FaceModel, vertices: Floats, identity: Floats, weights: Floats) -> None:
     if path.suffix == ".obj":
         write_obj(path, model.topology.mesh.with_vertices(vertices))
     elif path.suffix == ".ply":
