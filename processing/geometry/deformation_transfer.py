@@ -103,8 +103,8 @@ class DeformationTransfer:
         the triangles that it moves alone. Where the target is still it stays; a loose piece goes where it is put."""
         out = np.zeros(offsets_mm.shape)
         for number, offset in enumerate(offsets_mm):
-            if offset.any():
-                moved = np.abs(offset).max(axis=1) > 1e-9
+            moved = np.abs(offset).max(axis=1) > 1e-9
+            if moved.any():
                 some = np.flatnonzero(moved[self.target.triangles].any(axis=1))
                 out[number] = self._offset(source_mm, source_mm + offset, some)
         return out

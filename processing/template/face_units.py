@@ -3,7 +3,6 @@
 They lie in a file beside the template's, so that templates and finished registrations stay as they are.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from common.files.atomic_write import atomic_write
 from processing.errors import DataError, ShapeError
 from processing.files.mesh_files import read_mesh
 from processing.geometry.mesh import Mesh
+from processing.geometry.topology import topology_id
 from processing.mesh_repair.fold_repair import span_hidden_sheets
 from processing.template.anny_head import load_head
 from processing.template.builtin_template import TemplateTopology, template_topology
@@ -80,10 +80,8 @@ class FaceUnits:
 
 
 def topology_of(template: Template) -> str:
-    """What tells one topology from another: vertex count and a digest of the triangles."""
-    mesh = template.mesh
-    digest = hashlib.sha256(np.ascontiguousarray(mesh.triangles, dtype="<i4").tobytes()).hexdigest()
-    return f"{len(mesh.vertices_mm)}-{digest[:12]}"
+    """What tells the template's topology from others (processing.geometry.topology)."""
+    return topology_id(template.mesh)
 
 
 def is_builtin(template: Template) -> bool:

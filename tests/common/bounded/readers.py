@@ -119,6 +119,32 @@ def _templates() -> list[bytes]:
     return [_written("t.npz", save)]
 
 
+def _face_models() -> list[bytes]:
+    def save(path: Path) -> None:
+        from processing.face_models.bilinear_shapes import shapes_of_slices
+        from processing.face_models.face_model import Albedo, ExpressionMixture, FaceModel, ModelTopology
+        from processing.face_models.model_card import ModelCard
+        from processing.face_models.model_file import write_model
+        from processing.geometry.mesh import Mesh
+        from processing.geometry.topology import topology_id
+
+        mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.zeros((3, 2)), np.array([[0, 1, 2]]))
+        one, all_ = np.array([0], np.int32), np.ones(3, np.bool_)
+        topology = ModelTopology(
+            "t", 1, topology_id(mesh), mesh, np.zeros(3, np.int8), np.zeros(68, np.int32), np.full((68, 3), 1 / 3),
+            (one,) * 17, np.arange(3, dtype=np.int32), all_, all_,
+        )  # fmt: skip
+        slices = np.random.default_rng(5).standard_normal((3, 3, 3, 2)).astype(np.float32)
+        shapes = shapes_of_slices(("a", "b"), slices, 0.1, np.ones(2), np.ones(2))
+        mixture = ExpressionMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
+        albedo = Albedo(np.eye(2) > 0, np.zeros((2, 3), np.float32), np.ones((1, 2, 3), np.float32), np.ones(1))
+        write_model(
+            path, FaceModel("m", 1, topology, shapes, np.eye(3), np.ones(2), np.ones(2), mixture, albedo, ModelCard(5))
+        )
+
+    return [_written("m.npz", save)]
+
+
 def _meshes(kind: str) -> list[bytes]:
     from processing.files.obj import write_obj
     from processing.files.ply import write_ply
@@ -321,6 +347,7 @@ READERS = {
     "relief": Reader("m.png", _reliefs, _call("processing.files.displacement_png:read_displacement_png")),
     "relief-exr": Reader("m.exr", _exrs, _call("processing.files.displacement_exr:read_displacement_exr")),
     "template": Reader("t.npz", _templates, _call("processing.template.template_file:read_template")),
+    "face-model": Reader("m.npz", _face_models, _call("processing.face_models.model_file:read_model")),
     "vertices": Reader(
         "v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")
     ),
