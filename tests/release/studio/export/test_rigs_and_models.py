@@ -14,7 +14,7 @@ from sqlalchemy import select
 from db.engine import reading, transaction, utc_now
 from db.erasure.take_withdrawals import withdraw_take
 from db.face_models.model_records import record_model
-from db.models import ConsentScope, FaceModel, Take
+from db.models import ConsentScope, FaceModel, ReleaseItem, Take
 from db.stage_runs import job_queue
 from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
@@ -156,7 +156,9 @@ def test_holders_are_told_of_a_model_that_a_member_left(study: Study, tmp_path: 
     study.model(codes)
     first = build_release(study.records, "faces", tmp_path)
     with transaction(study.records.engine) as tx:
-        withdraw_consent(tx, get_subject(tx, codes[2]), [MODELLED])
+        done = withdraw_consent(tx, get_subject(tx, codes[2]), [MODELLED])
+        assert (done.released, done.models) == (("faces 1",), ("people 1",))
+        assert set(tx.scalars(select(ReleaseItem.withdrawn_at))) == {None}  # its takes stay
     assert recorded(study.records, "faces", 1)[1] == [Tombstone("people-1", 0, 1, "model", versions=(1,))]
     study.model(codes[:2], version=2)
     second = build_release(study.records, "faces", tmp_path)
