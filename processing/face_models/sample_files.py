@@ -39,6 +39,8 @@ class SampleChoice:
 def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress: Progress = no_progress) -> list[Path]:
     """Draw persons and write sample-<seed>-<k>.<form>; person k of a seed is the same whatever the count.
 
+    Lips, lids and eyes that pass through each other are drawn apart.
+
     Raises DataError for an unknown expression, unit or format.
     """
     if choice.form not in FORMATS:
@@ -47,7 +49,7 @@ def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress:
     model = read_model(model_file)
     poser = FacePoser(model)
     out.mkdir(parents=True, exist_ok=True)
-    made = []
+    made, poser = [], FacePoser(model)
     for number in range(choice.count):
         progress(0.2 + 0.8 * number / choice.count, f"person {number + 1} of {choice.count}")
         rng = np.random.default_rng([choice.seed, number])
