@@ -41,8 +41,9 @@ SEED = 17
 def rig_of(subject: StudySubject, made: bool) -> Rig:
     """The subject's rig: the true one, or that which is made from its meshes."""
     if made:
-        from processing.face_models.blendshapes.build_rig import build_rig
         from processing.registration.unit_transfer import units_for
+
+        from processing.face_models.blendshapes.build_rig import build_rig
 
         return build_rig(subject.template, units_for(subject.template), subject.meshes)
     truth = subject.truth
