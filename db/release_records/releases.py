@@ -31,6 +31,7 @@ from db.models import (
     Take,
     TakeState,
 )
+from db.release_records.released_models import record_released_models
 
 
 @dataclass(frozen=True)
@@ -176,17 +177,22 @@ def begin_release(
     return release
 
 
-def complete_release(tx: Session, release: Release, manifest_sha256: str, takes: Sequence[ReleasedTake]) -> None:
-    """building -> complete, with the manifest's hash and what left. Raises StateConflict."""
+def complete_release(
+    tx: Session,
+    release: Release,
+    manifest_sha256: str,
+    takes: Sequence[ReleasedTake],
+    models: Collection[int] = (),
+) -> None:
+    """building -> complete, with the manifest's hash and what left. models: ids. Raises StateConflict."""
     values = {"state": ReleaseState.COMPLETE, "manifest_sha256": manifest_sha256, "finished_at": utc_now()}
     _end(tx, release, values)
     if takes:
         tx.execute(insert(ReleaseItem), [{"release_id": release.id, **asdict(take)} for take in takes])
         _refuse_withdrawn(tx, release)
-    about = f"{release.name} {release.version}"
-    audit_log.record(
-        tx, "release.complete", "release", about, {"manifest_sha256": manifest_sha256, "takes": len(takes)}
-    )
+    record_released_models(tx, release, models)
+    said = {"manifest_sha256": manifest_sha256, "takes": len(takes), "models": len(models)}
+    audit_log.record(tx, "release.complete", "release", f"{release.name} {release.version}", said)
 
 
 def fail_release(tx: Session, release: Release, problem: str) -> None:

@@ -60,6 +60,10 @@ def rig(
     unknown_unit: UnknownUnit = False,
     symmetric: Symmetric = False,
     neutral: Neutral = False,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine/--no-refine", help="Of a folder: make the shapes the subject's own by its expressions."),
+    ] = True,
     objs: Annotated[bool, typer.Option("--obj/--no-obj", help="Write neutral and 52 shapes as OBJ, too.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -70,7 +74,7 @@ def rig(
 
     given = FitInputs(model, tuple(source), tuple(landmarks or ()), unknown_unit, symmetric, neutral)
     with progress_bar(quiet=as_json) as progress:
-        made = rig_files(given, out, objs=objs, progress=progress)
+        made = rig_files(given, out, refine=refine, objs=objs, progress=progress)
     if as_json:
         print_json(made.as_report())
         return

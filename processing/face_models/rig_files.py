@@ -1,7 +1,7 @@
 """`mien model rig`: a scan, or a subject's registered meshes, to a rig by a model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from common.array_types import Floats
 from common.progress import Progress, no_progress, part
 from common.take_codes import TakeLabel
 from processing.errors import DataError, MeshError
+from processing.face_models.blendshapes.build_rig import build_rig
 from processing.face_models.blendshapes.rig import Rig, write_rig
 from processing.face_models.exports.rig_targets import rig_targets
 from processing.face_models.face_model import FaceModel
@@ -22,6 +23,8 @@ from processing.face_models.fitting.vertex_fit import VertexFitSettings, fit_mes
 from processing.face_models.model_file import read_model
 from processing.files.mesh_files import read_mesh
 from processing.files.morph_targets.obj_folder import write_obj_folder
+from processing.template.face_units import FaceUnits
+from processing.template.template import from_mesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +49,12 @@ class MadeRig:
         return "\n".join(lines)
 
 
-def rig_files(given: FitInputs, out: Path, *, objs: bool = True, progress: Progress = no_progress) -> MadeRig:
+def rig_files(
+    given: FitInputs, out: Path, *, refine: bool = True, objs: bool = True, progress: Progress = no_progress
+) -> MadeRig:
     """A rig by the model, of scans of one person or a folder of their registered meshes: rig.npz, and obj/ with all 53.
 
+    refine: blendshapes are made the subject's own by its registered expressions, where there is a neutral and another.
     Raises DataError with what is wrong and what to do.
     """
     subject = given.scans[0] if len(given.scans) == 1 and given.scans[0].is_dir() else None
@@ -57,21 +63,49 @@ def rig_files(given: FitInputs, out: Path, *, objs: bool = True, progress: Progr
     progress(0.0, "reading the model")
     model = read_model(given.model)
     if subject is not None:
-        fits = _subject_fits(model, subject, part(progress, 0.1, 0.6))
+        meshes = _read_meshes(model, registered_meshes(subject), part(progress, 0.1, 0.3))
+        progress(0.3, "fitting the model")
+        fitted = fit_meshes(model, list(meshes.values()), settings=VertexFitSettings(robust=True))
+        fits = dict(zip(meshes, fitted, strict=True))
+        rig = refined_rig(model, fits, meshes, part(progress, 0.4, 0.8)) if refine else model_rig(model, fits)
     else:
         scans, points = read_scans(given.scans, given.landmarks, part(progress, 0.1, 0.3))
-        found = fit_surfaces(model, scans, points, settings=given.settings, progress=part(progress, 0.3, 0.6))
+        found = fit_surfaces(model, scans, points, settings=given.settings, progress=part(progress, 0.3, 0.8))
         fits = dict(zip((path.stem for path in given.scans), found, strict=True))
         _require_trust(fits)
-    progress(0.6, "shaping")
-    rig = model_rig(model, fits)
-    progress(0.7, "writing")
+        rig = model_rig(model, fits)
+    progress(0.8, "writing")
     out.mkdir(parents=True, exist_ok=True)
     folder = out / "obj" if objs else None
     if folder is not None:
         write_obj_folder(folder, rig_targets(rig, model.topology.mesh, "face"))
     write_rig(out / "rig.npz", rig)
     return MadeRig(rig, out / "rig.npz", folder, {label: fit.figures["face"] for label, fit in fits.items()})
+
+
+def refined_rig(
+    model: FaceModel, fits: Mapping[str, FaceFit], meshes: Mapping[str, Floats], progress: Progress = no_progress
+) -> Rig:
+    """The subject's own blendshapes from its registered meshes (V, 3), with those of the model as what they begin from.
+
+    What the model gives the fitted identity where there is no neutral, or nothing else.
+    """
+    plain = model_rig(model, fits)
+    neutral = [label for label in meshes if TakeLabel.parse(label).is_neutral]
+    if len(neutral) != 1 or len(meshes) < 2:
+        return plain
+    topology = model.topology
+    template = from_mesh(
+        topology.name,
+        topology.mesh.with_vertices(plain.neutral_mm.astype(np.float64)),
+        topology.landmark_triangles,
+        topology.landmark_barycentric,
+        parts=topology.parts,
+        version=topology.version,
+    )
+    units = FaceUnits(model.units, plain.shapes_mm - plain.neutral_mm, topology.topology)
+    rig = build_rig(template, units, meshes, progress=progress)
+    return replace(rig, figures={**rig.figures, **plain.figures})
 
 
 def model_rig(model: FaceModel, fits: Mapping[str, FaceFit]) -> Rig:
@@ -101,23 +135,19 @@ def registered_meshes(subject: Path) -> dict[TakeLabel, Path]:
     )
 
 
-def _subject_fits(model: FaceModel, subject: Path, progress: Progress) -> dict[str, FaceFit]:
+def _read_meshes(model: FaceModel, found: Mapping[TakeLabel, Path], progress: Progress) -> dict[str, Floats]:
     meshes: dict[str, Floats] = {}
-    found = registered_meshes(subject)
     for number, (label, path) in enumerate(found.items()):
-        progress(0.5 * number / len(found), f"reading {label}")
+        progress(number / len(found), f"reading {label}")
         mesh = read_mesh(path)
-        if len(mesh.vertices_mm) != model.vertex_count or not np.array_equal(
-            mesh.triangles, model.topology.mesh.triangles
-        ):
+        same = len(mesh.vertices_mm) == model.vertex_count
+        if not (same and np.array_equal(mesh.triangles, model.topology.mesh.triangles)):
             raise MeshError(
                 f"{path} has {len(mesh.vertices_mm)} vertices in another topology than model {model.name} "
                 f"({model.vertex_count}, template {model.topology.name}); register the scans to that template"
             )
         meshes[str(label)] = mesh.vertices_mm
-    progress(0.5, "fitting the model")
-    fits = fit_meshes(model, list(meshes.values()), settings=VertexFitSettings(robust=True))
-    return dict(zip(meshes, fits, strict=True))
+    return meshes
 
 
 def _require_trust(fits: Mapping[str, FaceFit]) -> None:

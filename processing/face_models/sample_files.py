@@ -14,6 +14,7 @@ from common.configuration.suggestions import nearest
 from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
 from processing.errors import DataError
+from processing.face_models.crossings import FacePoser
 from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import read_model
 from processing.files.obj import write_obj
@@ -38,21 +39,24 @@ class SampleChoice:
 def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress: Progress = no_progress) -> list[Path]:
     """Draw persons and write sample-<seed>-<k>.<form>; person k of a seed is the same whatever the count.
 
+    Lips, lids and eyes that pass through each other are drawn apart.
+
     Raises DataError for an unknown expression, unit or format.
     """
     if choice.form not in FORMATS:
         raise DataError(f"no format {choice.form!r}; there are: {', '.join(FORMATS)}")
     progress(0.0, "reading the model")
     model = read_model(model_file)
+    poser = FacePoser(model)
     out.mkdir(parents=True, exist_ok=True)
-    made = []
+    made, poser = [], FacePoser(model)
     for number in range(choice.count):
         progress(0.2 + 0.8 * number / choice.count, f"person {number + 1} of {choice.count}")
         rng = np.random.default_rng([choice.seed, number])
         identity = model.sample_identity(rng)
         weights = chosen_weights(model, choice, rng)
         path = out / f"sample-{choice.seed}-{number + 1}.{choice.form}"
-        _write(path, model, identity, weights)
+        _write(path, model, poser.face(identity, weights), identity, weights)
         made.append(path)
     return made
 
@@ -107,8 +111,7 @@ def _read_weights(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _write(path: Path, model: FaceModel, identity: Floats, weights: Floats) -> None:
-    vertices = model.face(identity, weights)
+def _write(path: Path, model: FaceModel, vertices: Floats, identity: Floats, weights: Floats) -> None:
     if path.suffix == ".obj":
         write_obj(path, model.topology.mesh.with_vertices(vertices))
     elif path.suffix == ".ply":

@@ -56,8 +56,11 @@ class Population:
 
     @property
     def units_mm(self) -> Floats:
-        """(U, V, 3) the generic units' offsets in the template's topology, float32."""
-        return np.stack([(self.to_template @ unit).astype(np.float32) for unit in self.control_units_mm])
+        """(U, V, 3) the generic units' offsets in the template's topology, eyes behind their lids, float32."""
+        average = self.control.vertices_mm
+        rest = self.with_eyes(average, average)
+        posed = (self.with_eyes(average + unit, average) for unit in self.control_units_mm)
+        return np.stack([(self.to_template @ (shape - rest)).astype(np.float32) for shape in posed])
 
 
 @lru_cache(maxsize=4)

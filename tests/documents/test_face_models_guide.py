@@ -31,7 +31,21 @@ def desk(tmp_path: Path) -> Desk:
             write_obj(made.folder / "scan.obj", mesh)
             (made.folder / "scan.ljson").write_bytes((made.folder / f"{name}.json").read_bytes())
             write_obj(made.folder / "S012/models_reg/1_neutral.obj", mesh)
+    for home, seeds in {"others": (1, 2), "members": (3, 4, 5)}.items():
+        for seed in seeds:
+            who = model.sample_identity(np.random.default_rng(seed))
+            for number, weights in enumerate((np.zeros(52), np.eye(52)[9]), 1):
+                mesh = model.topology.mesh.with_vertices(model.face(who, weights))
+                label = ("neutral", "smile")[number - 1]
+                write_obj(made.folder / home / f"S10{seed}/models_reg/{number}_{label}.obj", mesh)
+    write_model(made.folder / "other-model.npz", model)
     return made
+
+
+def test_a_model_is_evaluated(desk: Desk) -> None:
+    said = desk.run(printed("docs/how-to/face-models.md", "mien model evaluate"))
+    assert "4 meshes of 2 people who are not in it" in said
+    assert (desk.folder / "evaluation/evaluation.svg").read_text().startswith("<svg")
 
 
 def test_a_model_is_looked_at(desk: Desk) -> None:

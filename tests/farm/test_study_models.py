@@ -26,6 +26,7 @@ from db.subjects import get_subject, give_consent, withdraw_consent
 from processing.farm import study_model
 from processing.farm.daemon import FarmDaemon
 from processing.farm.model_names import ModelRefused
+from processing.farm.scheduling.missing_runs import models_to_rebuild
 from processing.farm.study_model import BuiltModel, ModelSelection, build_model, rebuild_model
 
 STAGES = tuple(str(Path(__file__).parent / folder) for folder in ("toy_stages", "subject_stages"))
@@ -91,8 +92,12 @@ def test_a_model_is_of_its_members_and_its_next_version_holds_nothing_of_one_who
     (marked,) = models(study)
     assert not marked.stands
     assert [(m.code, str(m.why)) for m in marked.left] == [("S002", "consent")]
-    with reading(study.engine) as tx, pytest.raises(ConsentError):
-        served_file(tx, first.files["model"])
+    with reading(study.engine) as tx:
+        with pytest.raises(ConsentError):
+            served_file(tx, first.files["model"])
+        assert [(m.take, m.why) for m in models_to_rebuild(tx)] == [
+            ("faces 1", "S002 left it: mien model rebuild faces")
+        ]
     second = rebuild(study)
     assert (second.record.version, second.record.stands) == (2, True)
     assert [record.superseded_by for record in models(study)] == [2, None]

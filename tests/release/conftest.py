@@ -219,7 +219,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> SyntheticRelease:
 def _synthetic_release(folder: Path) -> Path:
     made = _beside("synthetic_studio")
     studio = made.synthetic_studio(FinishedStudio, folder, views=7)
-    release, publication, eyes = ConsentScope
+    release, publication, eyes = list(ConsentScope)[:3]
     made.capture(studio, release, publication, expressions=EXPRESSIONS, age=31, gender=Gender.FEMALE)
     studio.person_is(5)
     two = ("neutral", "smile")

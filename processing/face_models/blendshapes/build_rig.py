@@ -165,17 +165,13 @@ def solve(problem: Problem, settings: RigSettings, *, progress: Progress = no_pr
     fields = smooth_fields(template, problem.units.offsets_mm.astype(np.float64))
     deviations = SmoothDeviations(transferred, fields, areas, prior.shown, settings)
     sampled = deviations.sampled(examples)
-    places = examples[:, deviations.samples]
-    units = deviations.sampled_units(np.zeros(deviations.count))
-    root = np.sqrt(deviations.share)[:, None]
+    coefficients = np.zeros(deviations.count)
     first, last = settings.shape_residual_mm
     for number in range(settings.rounds):
         progress(0.9 * number / settings.rounds, f"weights and shapes, round {number + 1} of {settings.rounds}")
-        shapes = units.reshape(len(units), -1, 3) / root
-        weights = example_weights(places, shapes, deviations.share, weights, prior, settings)
         residual = first * (last / first) ** (number / max(settings.rounds - 1, 1))
-        coefficients = deviations.fit(sampled, weights, residual)
-        units = deviations.sampled_units(coefficients)
+        weights = example_weights(deviations, sampled, weights, residual, prior, settings)
+        coefficients = deviations.solved(*deviations.system(sampled, weights, residual))
     learned = prior.shown & (weights.max(axis=0) >= _LEARNED)
     progress(0.9, "details")
     smooth = np.where(learned[:, None, None], deviations.units(coefficients), transferred)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from common.array_types import Floats
 from processing.commands.model import app
 from processing.errors import DataError
-from processing.face_models.blendshapes.rig import read_rig
+from processing.face_models.blendshapes.rig import Rig, read_rig
 from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import write_model
 from processing.files.image_files import read_image
@@ -200,14 +200,39 @@ def subject(folder: Path, model: FaceModel, seed: int) -> Path:
     return folder
 
 
+def rigged(model: Path, folder: Path, out: Path, *words: str) -> Rig:
+    made = run("rig", model, folder, "--out", out, "--no-obj", "--json", *words)
+    assert not (out / "obj").exists()
+    return read_rig(Path(json.loads(made.stdout)["rig"]))
+
+
 def test_a_rig_of_a_subjects_registered_meshes(model: Path, tmp_path: Path) -> None:
-    made = run("rig", model, subject(tmp_path / "S007", MODEL, 7), "--out", tmp_path / "out", "--no-obj", "--json")
-    rig = read_rig(Path(json.loads(made.stdout)["rig"]))
+    rig = rigged(model, subject(tmp_path / "S007", MODEL, 7), tmp_path / "out", "--no-refine")
     truth = MODEL.shapes(MODEL.sample_identity(np.random.default_rng(7)))
     np.testing.assert_allclose(rig.shapes_mm, truth[1:], atol=0.05)
     assert rig.examples == ("1_neutral", "2_smile", "3_mouth_stretch")
     assert rig.weights[2, ARKIT_UNITS.index("jawOpen")] == pytest.approx(0.8, abs=0.01)
-    assert not (tmp_path / "out/obj").exists()
+
+
+def test_what_a_subject_does_otherwise_than_the_model_says_is_in_its_own_rig(model: Path, tmp_path: Path) -> None:
+    folder = subject(tmp_path / "S007", MODEL, 7)
+    jaw, unit = folder / "models_reg/3_mouth_stretch.obj", ARKIT_UNITS.index("jawOpen")
+    own = MODEL.bilinear.offsets(MODEL.sample_identity(np.random.default_rng(7)))[unit]
+    moved = read_mesh(jaw).vertices_mm + 0.8 * 0.4 * own * (MODEL.topology.mesh.vertices_mm[:, :1] > 0)
+    write_obj(jaw, MODEL.topology.mesh.with_vertices(moved))
+    truth = own * np.where(MODEL.topology.mesh.vertices_mm[:, :1] > 0, 1.4, 1.0)
+    away = {}
+    for words in (("--no-refine",), ("--refine",)):
+        rig = rigged(model, folder, tmp_path / words[0], *words)
+        away[words[0]] = np.linalg.norm(rig.shapes_mm[unit] - rig.neutral_mm - truth, axis=1)[np.abs(own).max(1) > 0.5]
+    assert away["--refine"].mean() < 0.8 * away["--no-refine"].mean()
+
+
+def test_a_subject_without_a_neutral_has_the_models_shapes(model: Path, tmp_path: Path) -> None:
+    folder = subject(tmp_path / "S007", MODEL, 7)
+    (folder / "models_reg/1_neutral.obj").unlink()
+    rig = rigged(model, folder, tmp_path / "out")
+    assert rig.examples == ("2_smile", "3_mouth_stretch")
 
 
 def test_meshes_of_another_topology_are_refused(model: Path, tmp_path: Path) -> None:

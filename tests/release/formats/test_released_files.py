@@ -22,7 +22,7 @@ from processing.release.studio.export.eye_mosaic import EyeRegions
 from processing.stages.discovery import discover
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-RELEASE, PUBLICATION, EYES = ConsentScope
+RELEASE, PUBLICATION, EYES = list(ConsentScope)[:3]
 # An output that a stage of releases has besides, and one of a stage that releases know nothing of.
 CONFIDENCE = ReleasedFile(
     "confidence", "{index}/dpmap/{label}.npy", "confidence", "bake", "confidence", file_set="confidences",

@@ -74,6 +74,7 @@ _SUBJECT_COLUMNS = (
     ("publishable", "sc:Boolean", "Whether pictures of the subject may be shown in publications"),
     ("eyes_mosaicked", "sc:Boolean", "Whether the eyes are in coarse blocks"),
     ("expressions", "sc:Integer", "How many expressions are here"),
+    ("rig", "sc:Text", "Path of the subject's rig; empty where it has none"),
 )
 _TAKE_COLUMNS = (
     ("take", "sc:Text", "Subject and expression, <id>/<k>_<name>"),

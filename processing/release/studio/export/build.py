@@ -51,6 +51,7 @@ from processing.release.formats.metadata.studio_statement import read_about
 from processing.release.formats.signing import RELEASE, PublicKey, public_of, read_small, sign, studio_key
 from processing.release.formats.tombstones import NoLonger, Tombstone
 from processing.release.studio.export.export import ExportPlan, export
+from processing.release.studio.selection.derived_selection import models_still_leave
 from processing.release.studio.selection.selection import Selection, Skipped, select_takes
 from processing.release.studio.selection.selection_file import Reviewed, read_selection
 from processing.release.studio.selection.selection_review import narrowed, require_review
@@ -336,7 +337,8 @@ def _build(
     try:
         with transaction(studio.engine) as tx:
             _still_allowed(tx, plan)
-            complete_release(tx, tx.merge(release, load=False), digest, _items(plan))
+            models = [model.model_id for model in plan.selection.models if plan.options.models]
+            complete_release(tx, tx.merge(release, load=False), digest, _items(plan), models)
             plan.folder.rename(folder)
             moved = True
         fsync_folder(folder.parent)
@@ -367,7 +369,8 @@ def _items(plan: ExportPlan) -> list[ReleasedTake]:
 def _still_allowed(tx: Session, plan: ExportPlan) -> None:
     day, chosen = plan.selection.day, plan.selection.subjects
     # Whoever withdraws or narrows now waits until this is complete, and then finds it.
-    lock_participants(tx, {s.subject_id for s in chosen})
+    models = plan.selection.models if plan.options.models else ()
+    lock_participants(tx, {s.subject_id for s in chosen}.union(*(model.members for model in models)))
     may_leave = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day, lock=True)
     may_show = consenting_subjects(tx, ConsentScope.PUBLICATION, day, lock=True)
     masked = masked_subjects(tx, day)
@@ -382,6 +385,9 @@ def _still_allowed(tx: Session, plan: ExportPlan) -> None:
     ]
     if withdrawn:
         raise ConsentChanged(f"Consent of {', '.join(withdrawn)} changed while the release was built; build it again")
+    gone = models_still_leave(tx, day, models)
+    if gone:
+        raise ConsentChanged(f"A member left face model {', '.join(gone)} while the release was built; build it again")
     if find_tombstones(tx, plan.facts.name, day) != plan.tombstones:
         raise ConsentChanged("A subject of an earlier version withdrew while the release was built; build it again")
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from processing.face_models.model_card import ModelCard
 from processing.release.formats.assets.displacement_encoding import DisplacementEncoding
 from processing.release.formats.metadata.release_description import ReleaseFacts
 from processing.release.formats.released_files import (
@@ -18,6 +19,7 @@ from processing.release.formats.released_files import (
     MATERIAL,
     MESH,
     MISSING,
+    MODEL,
     MOSAICKED_LIST,
     NO_LONGER,
     PHOTOGRAPH,
@@ -80,6 +82,17 @@ Each map says so itself in its PNG text; `valid_mask` there tells which heights 
 programs, has the same heights not rounded: channel `Y` in millimetres, channel `valid` 1 where they were measured.
 
 """
+_RIGS = f"""## Rigs and face models
+
+{{rigs}} subjects have a rig in `rigs/<id>/`: the neutral face and 52 blendshapes, named as ARKit names them, made of
+the subject's registered meshes; `weights.json` says with which weights each expression is in it, `rig.glb` plays them.
+A rig is here where every take that it was made of is.
+
+A face model (`models/`) is made of the rigs of many subjects, each of whom consented to that (a consent of its own);
+some of them may not be in this release otherwise. Its card says how it was made and what it must not be used for. Where
+a member leaves, `{TOMBSTONES.path}` of the next version names the model to be deleted and the one that takes its place.
+
+"""
 _LENGTHS_AND_USE = """## Lengths
 
 Millimetres, from the rig's calibration; nothing was normalised. Scan, registered mesh and cameras of one take share one
@@ -99,14 +112,16 @@ def datasheet(
     relief: DisplacementEncoding,
     options: Options,
     tombstones: Sequence[Tombstone],
+    cards: Mapping[str, ModelCard],
 ) -> str:
-    """What a person reads first."""
+    """What a person reads first. cards: 'faces-2' -> the card of each face model that is here."""
     parts = (
         _summary(facts, selection, records, options, tombstones),
         _WHO.format(table=histogram_table(selection.subjects)),
         _HOW_IT_WAS_MADE,
         _CONSENT,
         _what_is_where(),
+        _derived(selection, options, cards),
         _DISPLACEMENT_MAPS.format(formula=relief.formula, scale_mm=relief.scale_mm, midpoint=relief.midpoint),
         _LENGTHS_AND_USE,
     )
@@ -187,6 +202,25 @@ def _further_files() -> str:
 
 def _shown_path(file: ReleasedFile) -> str:
     return file.at("<id>", "<k>_<name>", "<view>", model="<name>-<n>")
+
+
+def _derived(selection: Selection, options: Options, cards: Mapping[str, ModelCard]) -> str:
+    """Rigs and face models, and who is in these. Empty where there is neither."""
+    rigs = sum(subject.rig is not None for subject in selection.subjects) if options.rigs else 0
+    if not rigs and not cards:
+        return ""
+    return _RIGS.format(rigs=rigs) + "".join(_card_in_words(name, card) for name, card in cards.items())
+
+
+def _card_in_words(name: str, card: ModelCard) -> str:
+    """Members by age and gender, as the card counts them: it puts small groups together."""
+    genders = sorted({gender for counts in card.groups.values() for gender in counts})
+    head = f"| Age | {' | '.join(genders)} |\n|---|{'---|' * len(genders)}\n"
+    rows = "".join(
+        f"| {group} | {' | '.join(str(counts.get(gender, 0)) for gender in genders)} |\n"
+        for group, counts in card.groups.items()
+    )
+    return f"Face model `{MODEL.root.format(model=name)}`, {card.members} people:\n\n{head}{rows}\n"
 
 
 def histogram_table(subjects: Sequence[SelectedSubject]) -> str:

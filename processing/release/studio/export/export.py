@@ -55,6 +55,7 @@ from processing.release.formats.tombstones import NoLonger, Tombstone
 from processing.release.studio.export import release_lists
 from processing.release.studio.export.conventions import conventions
 from processing.release.studio.export.datasheet import datasheet, histogram_svg
+from processing.release.studio.export.derived_export import derived_jobs, model_cards, write_derived
 from processing.release.studio.export.facescape_predef import write_predef
 from processing.release.studio.export.take_export import TakeJob, TakeRecord, export_take, load_template, take_jobs
 from processing.release.studio.export.take_metadata import rig_file
@@ -100,6 +101,7 @@ def export(plan: ExportPlan, *, workers: int | None = None, progress: Progress =
     tombstones alone. Raises ReleaseError, and what the store raises.
     """
     jobs = [job for subject in plan.selection.subjects for job in take_jobs(subject, plan.options)]
+    derived = derived_jobs(plan.selection, plan.store, plan.facts, plan.licence_text, plan.options)
     if not jobs and not plan.tombstones:
         raise ReleaseError("No take was selected: there is nothing to release")
     plan.done.mkdir(parents=True, exist_ok=True)
@@ -109,12 +111,14 @@ def export(plan: ExportPlan, *, workers: int | None = None, progress: Progress =
     total = len(jobs)
     for record in _write_takes(plan, todo, workers):
         records[record.index, record.label] = record
-        progress(0.98 * len(records) / total, f"{record.index} {record.label}")
+        progress((0.9 if derived else 0.98) * len(records) / total, f"{record.index} {record.label}")
     records = {(job.subject.index, job.take.label): records[job.subject.index, job.take.label] for job in jobs}
     entries = {entry.path: entry for record in records.values() for entry in record.files}
+    progress(0.98, "rigs and models")
+    entries |= {entry.path: entry for entry in write_derived(plan.folder, plan.done, derived)}
     _remove_strangers(plan.folder, entries.keys())
     progress(0.99, "lists and datasheet")
-    written = _write_shared(plan, records)
+    written = _write_shared(plan, records, list(entries.values()))
     for path, found in hash_files(plan.folder, written).items():
         if isinstance(found, OSError):
             raise ReleaseError(f"{path} cannot be read back: {found.strerror}")
@@ -182,16 +186,24 @@ def _remove_strangers(folder: Path, wanted: Any) -> None:
             Path(at).rmdir()
 
 
-def _write_shared(plan: ExportPlan, records: TakeRecords) -> list[str]:
-    """Topologies, rigs, lists, texts, metadata; their paths."""
+def _write_shared(plan: ExportPlan, records: TakeRecords, entries: Sequence[FileEntry]) -> list[str]:
+    """Topologies, calibrations, lists, texts, metadata; their paths. entries: all other files."""
     encoding = _shared_encoding(plan.selection, records) if records else None
     if encoding is None:
         datasheet_text = datasheet_of_tombstones(plan.facts, plan.selection.day, plan.tombstones)
         return _write_texts(plan.folder, _lists(plan, records) | {DATASHEET: datasheet_text})
     topologies, written = _write_topologies(plan)
-    written += _write_rigs(plan)
+    written += _write_calibrations(plan)
     texts = _lists(plan, records) | {
-        DATASHEET: datasheet(plan.facts, plan.selection, records, encoding, plan.options, plan.tombstones),
+        DATASHEET: datasheet(
+            plan.facts,
+            plan.selection,
+            records,
+            encoding,
+            plan.options,
+            plan.tombstones,
+            model_cards(plan.folder, plan.selection, plan.options),
+        ),
         HISTOGRAM: histogram_svg(plan.selection.subjects),
     }
     written += _write_texts(plan.folder, texts)
@@ -202,8 +214,7 @@ def _write_shared(plan: ExportPlan, records: TakeRecords) -> list[str]:
     figures = release_figures(plan, records)
     day = plan.selection.day.isoformat()
     written += _write_texts(plan.folder, {CARD: data_card(plan.facts, figures)})
-    files = [entry for record in records.values() for entry in record.files]
-    sizes = {"files": len(files), "bytes": sum(entry.bytes for entry in files)}
+    sizes = {"files": len(entries), "bytes": sum(entry.bytes for entry in entries)}
     described = _sizes_and_hashes(plan.folder, texts)
     documents = {
         RT_SCALE: release_lists.rt_scale(records),
@@ -235,7 +246,7 @@ def _write_topologies(plan: ExportPlan) -> tuple[list[dict[str, Any]], list[str]
     return topologies, written
 
 
-def _write_rigs(plan: ExportPlan) -> list[str]:
+def _write_calibrations(plan: ExportPlan) -> list[str]:
     """The calibrations of all takes; their paths."""
     captures = [take.capture for subject in plan.selection.subjects for take in subject.takes]
     written = []
@@ -256,9 +267,9 @@ def _lists(plan: ExportPlan, records: TakeRecords) -> dict[SharedFile, str]:
         INFO_LIST: release_lists.info_list(subjects),
         PUBLISHABLE_LIST: release_lists.publishable_list(subjects),
         MOSAICKED_LIST: release_lists.mosaicked_list(subjects),
-        SUBJECTS: release_lists.subjects_csv(subjects),
+        SUBJECTS: release_lists.subjects_csv(subjects, plan.options),
         TAKES: release_lists.takes_csv(selection, records),
-        MISSING: release_lists.missing_csv(selection, records),
+        MISSING: release_lists.missing_csv(selection, records, plan.options),
         TOMBSTONES: release_lists.tombstones_csv(plan.tombstones),
         NO_LONGER: release_lists.no_longer_csv(plan.no_longer),
         LICENCE: plan.licence_text.rstrip("\n") + "\n",
@@ -284,7 +295,10 @@ def release_figures(plan: ExportPlan, records: TakeRecords) -> ReleaseCounts:
     """What can be counted of a release, for what it says of itself to reviewers."""
     subjects = plan.selection.subjects
     takes = [take for subject in subjects for take in subject.takes]
-    runs = {run.key: (run.stage, run.version) for take in takes for run in take.runs.values()}
+    made = [run for take in takes for run in take.runs.values()]
+    made += [subject.rig.run for subject in subjects if subject.rig and plan.options.rigs]
+    made += [model.run for model in plan.selection.models if plan.options.models]
+    runs = {run.key: (run.stage, run.version) for run in made}
     return ReleaseCounts(
         subjects=len(subjects),
         takes=len(takes),

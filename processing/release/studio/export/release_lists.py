@@ -15,6 +15,7 @@ from processing.release.formats.released_files import (
     LAYOUT,
     MESH,
     PHOTOGRAPH,
+    RIG,
     SCAN,
     TEXTURE,
 )
@@ -23,6 +24,7 @@ from processing.release.studio.export.take_export import TakeRecord
 from processing.release.studio.export.take_metadata import rig_file
 from processing.release.studio.export.topology_files import topology_id
 from processing.release.studio.selection.selection import SelectedSubject, Selection
+from processing.release.studio.selection.selection_rules import Options
 
 _GENDER = {"female": "f", "male": "m", "other": "o"}
 
@@ -51,12 +53,16 @@ def mosaicked_list(subjects: Sequence[SelectedSubject]) -> str:
     return "".join(f"{subject.index}\n" for subject in subjects if subject.mosaic)
 
 
-def subjects_csv(subjects: Sequence[SelectedSubject]) -> str:
-    """One key a subject in every layout: the folder's index and the studio's code. Empty: not said."""
-    return _csv(
-        ("index", "code", "gender", "age", "publishable", "eyes_mosaicked", "expressions"),
-        ((s.index, s.code, s.gender, s.age, _word(s.publishable), _word(s.mosaic), len(s.takes)) for s in subjects),
-    )
+def subjects_csv(subjects: Sequence[SelectedSubject], options: Options) -> str:
+    """One key a subject in every layout: the folder's index and the studio's code. Empty: not said; no rig."""
+    rows = [
+        (
+            *(s.index, s.code, s.gender, s.age, _word(s.publishable), _word(s.mosaic), len(s.takes)),
+            RIG.at(s.index) if s.rig and options.rigs else None,
+        )
+        for s in subjects
+    ]
+    return _csv(("index", "code", "gender", "age", "publishable", "eyes_mosaicked", "expressions", "rig"), rows)
 
 
 def takes_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord]) -> str:
@@ -80,7 +86,7 @@ def takes_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord
     return _csv((*columns, "views", "facts", "rig", "topology"), rows)
 
 
-def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord]) -> str:
+def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeRecord], options: Options) -> str:
     """A line a file that is not here, and why. Subjects that stay are not named."""
     rows: list[tuple[object, ...]] = []
     for subject in selection.subjects:
@@ -97,6 +103,9 @@ def missing_csv(selection: Selection, records: Mapping[tuple[int, str], TakeReco
             else:
                 reason = why.get(TakeLabel.parse(label).position, "not captured, or not accepted")
                 rows += [(subject.index, label, path, reason) for path in LAYOUT.places(subject.index, label)]
+        if subject.rig is None or not options.rigs:
+            reason = (subject.no_rig or "no rig") if options.rigs else "this release leaves out rigs"
+            rows.append((subject.index, "", RIG.root.format(index=subject.index), reason))
     return _csv(("index", "expression", "file", "why"), rows)
 
 

@@ -33,6 +33,13 @@ from processing.release.formats.released_files import (
     ReleasedFile,
 )
 from processing.release.formats.tombstones import WhyNot
+from processing.release.studio.selection.derived_selection import (
+    SelectedModel,
+    SelectedRig,
+    SkippedModel,
+    find_rigs,
+    select_models,
+)
 from processing.release.studio.selection.release_inputs import (
     NotReleasable,
     ReleaseInputs,
@@ -138,6 +145,24 @@ class SelectedSubject:
     consents: Mapping[str, GivenConsent] = field(default_factory=dict)
     #: Whether the reviewer keeps photographs back that the consent would allow.
     kept_back: bool = False
+    #: None where none leaves.
+    rig: SelectedRig | None = None
+    #: Why none does.
+    no_rig: str = ""
+
+    def with_takes(self, takes: tuple[SelectedTake, ...]) -> "SelectedSubject":
+        """The subject with these takes; without a rig that was made of another one: what stays is in nothing."""
+        here = {take.label for take in takes}
+        stay = [label for label in self.rig.takes if label not in here] if self.rig else []
+        if not stay:
+            return replace(self, takes=takes)
+        return replace(self, takes=takes, rig=None, no_rig=f"it was made of {', '.join(stay)} too, which stays")
+
+    def with_rig(self, found: SelectedRig | str) -> "SelectedSubject":
+        """The subject with its rig, or with why it has none."""
+        if isinstance(found, str):
+            return replace(self, rig=None, no_rig=found)
+        return replace(self, rig=found, no_rig="").with_takes(self.takes)
 
 
 @dataclass(frozen=True)
@@ -183,6 +208,10 @@ class Selection:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     #: All codes of the studio.
     known: frozenset[str] = frozenset()
+    #: Face models that leave.
+    models: tuple[SelectedModel, ...] = ()
+    #: Those that stay.
+    models_kept: tuple[SkippedModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,6 +250,7 @@ def select_takes(
     withdrawn = withdrawn_scopes(tx)
     subjects: list[SelectedSubject] = []
     skipped: list[Skipped] = []
+    sessions: dict[str, str] = {}
     for code, takes in by_subject.items():
         if only and code not in only:
             continue
@@ -241,8 +271,21 @@ def select_takes(
         skipped += left
         if chosen is not None:
             subjects.append(replace(chosen, consents=consents, mosaic=subject_id in masked))
+            whole = {take.take_id for take in chosen.takes}
+            sessions[code] = next(take.session for take in takes if take.take_id in whole)
     _refuse_equal_folders(subjects)
-    return Selection(day, tuple(subjects), tuple(skipped), withdrawn, _waiting(tx, skipped, only), frozenset(codes))
+    rigs = find_rigs(tx, conditions.filed, sessions)
+    models, kept = select_models(tx, conditions.filed, day) if not only else ((), [])
+    return Selection(
+        day,
+        tuple(subject.with_rig(rigs[subject.code]) for subject in subjects),
+        tuple(skipped),
+        withdrawn,
+        _waiting(tx, skipped, only),
+        frozenset(codes),
+        models,
+        tuple(kept),
+    )
 
 
 def _waiting(tx: Session, skipped: Sequence[Skipped], only: Sequence[str] | None) -> dict[str, Waiting]:

@@ -6,7 +6,7 @@ exactly the takes in it, or refuses and says what no longer holds.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,15 +34,19 @@ HEAD = """# What a release will hold. Written by `mien release select`, to be re
 #   `publication` to keep its photographs back; set eyes_mosaicked = true to cover its eyes although nobody asked.
 # accepted, not_processed, not_closed: its accepted takes, and how many of them cannot leave yet.
 # [subject.takes]: expression -> what it was made from; delete a line to leave that expression out.
+# rig: its rig; delete the line to leave the rig out. A rig leaves where every take that it was made from does.
+# [[model]]: a face model, made of many subjects, who all consent to that; decision as above.
 # Then fill in both keys of [review] and run: mien release build NAME --selection THIS_FILE
 # [quality] may also have: max_surface_mm, min_matched, max_exposure_skew_ms.
-# [options] exr = false leaves out the displacement's OpenEXR files.
+# [options] exr = false leaves out the displacement's OpenEXR files, rigs = false the rigs, models = false the models;
+#   facescape = true writes models as FaceScape's own code reads them, too.
 # After changing [quality] or [split], run: mien release select NAME --rules THIS_FILE --out NEW_FILE
 # A signature that no change of a byte outlives: minisign -Sm THIS_FILE, or
 #   ssh-keygen -Y sign -n mien-selection -f KEY THIS_FILE
 
 """
 _WORDING = Wording(unknown="unknown field `{key}`{place}")
+LATER = ("rigs", "models", "facescape")
 # What `select` writes into every file. A key that is not there is refused: its default may allow more than was signed.
 _REQUIRED = {
     "": ("format", "name", "day", "judged", "review", "quality", "split", "options"),
@@ -92,6 +96,22 @@ class SubjectLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     takes: dict[str, str] = {}
     #: Code of a take -> why.
     left_out: dict[str, str] = {}
+    #: Digest of what the rig was made from; empty: none leaves.
+    rig: str = ""
+
+
+class ModelLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A face model, and what is decided of it."""
+
+    name: str
+    version: int
+    decision: Literal["publish", "leave_out"]
+    #: Why it is not simply published.
+    why: str = ""
+    #: How many subjects are in it.
+    members: int = 0
+    #: Digest of its files.
+    files: str = ""
 
 
 class SelectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,6 +130,7 @@ class SelectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     split: Split = Split()
     options: Options = Options()
     subject: tuple[SubjectLine, ...] = ()
+    model: tuple[ModelLine, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +179,7 @@ def propose(
                 eyes_mosaicked=subject.mosaic,
                 takes={take.label: digest(take) for take in subject.takes},
                 left_out=left,
+                rig=digest_of(subject.rig.files.values()) if subject.rig and options.rigs else "",
             )
         )
     named = {line.code for line in lines}
@@ -172,7 +194,16 @@ def propose(
         SubjectLine(code=code, decision="leave_out", why=why, **_counts(selection, code)) for code, why in stay.items()
     ]
     judged = judged_by(quality, split)
-    return SelectionFile(FORMAT, name, selection.day, judged, Review(), quality, split, options, tuple(lines))
+    models = tuple(_model_lines(selection)) if options.models else ()
+    return SelectionFile(FORMAT, name, selection.day, judged, Review(), quality, split, options, tuple(lines), models)
+
+
+def _model_lines(selection: Selection) -> Iterator[ModelLine]:
+    for model in selection.models:
+        files = digest_of(sha256 for _, sha256 in model.files)
+        yield ModelLine(model.name, model.version, "publish", members=len(model.members), files=files)
+    for kept in selection.models_kept:
+        yield ModelLine(kept.name, kept.version, "leave_out", kept.why)
 
 
 def consents_of(subject: SelectedSubject) -> dict[str, Any]:
@@ -181,6 +212,8 @@ def consents_of(subject: SelectedSubject) -> dict[str, Any]:
     for scope in ConsentScope:
         consent = subject.consents.get(scope)
         if consent is None or (scope == ConsentScope.PUBLICATION and not subject.publishable):
+            continue
+        if scope == ConsentScope.STATISTICAL_MODEL:  # models stand for themselves
             continue
         if scope != ConsentScope.EYES_MOSAICKED:
             found[str(scope)] = consent.day
@@ -203,7 +236,12 @@ def _counts(selection: Selection, code: str) -> dict[str, Any]:
 
 def digest(take: SelectedTake) -> str:
     """What a take is made from, in 16 digits: every file that leaves or is read for it."""
-    return hashlib.sha256("\n".join(take.hashes).encode()).hexdigest()[:16]
+    return digest_of(take.hashes)
+
+
+def digest_of(hashes: Iterable[str]) -> str:
+    """Of files by their hashes, in 16 digits."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
 
 
 def write_selection(path: Path, file: SelectionFile) -> None:
@@ -230,6 +268,9 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SelectionError(f"{path} is no selection: {error}") from None
+    for product in LATER:  # of a file from before they could leave: what nobody signed stays
+        if isinstance(options := written.get("options"), dict):
+            options.setdefault(product, False)
     file = from_table(SelectionFile, written, str(path), SelectionError, wording=_WORDING)
     if file.format != FORMAT:
         raise SelectionError(f"{path} has format {file.format}, this Mien reads {FORMAT}; run mien release select")

@@ -11,8 +11,9 @@ from datetime import date, timedelta
 from db.engine import utc_now
 from db.models import ConsentScope
 from processing.release.formats.errors import SelectionError, SignatureError
+from processing.release.studio.selection.derived_selection import SelectedModel
 from processing.release.studio.selection.selection import SelectedSubject, SelectedTake, Selection, Skipped
-from processing.release.studio.selection.selection_file import Reviewed, SubjectLine, consents_of, digest
+from processing.release.studio.selection.selection_file import Reviewed, SubjectLine, consents_of, digest, digest_of
 from processing.release.studio.selection.selection_signers import Signer, signed_by
 
 _SHOWN = 40
@@ -73,6 +74,8 @@ def narrowed(selection: Selection, reviewed: Reviewed) -> Selection:
         else:
             problems += _contradictions(line, subject, selection)
             chosen.append(_kept(line, subject, skipped))
+    models, wrong = _models(selection, reviewed)
+    problems += wrong
     listed = {line.code for line in reviewed.file.subject}
     skipped += [Skipped(code, "", "is not in the reviewed file", "left_out") for code in may if code not in listed]
     if problems:
@@ -80,7 +83,25 @@ def narrowed(selection: Selection, reviewed: Reviewed) -> Selection:
         what = "\n  ".join([*problems[:_SHOWN], *more])
         raise SelectionError(f"{reviewed.path} no longer holds; run mien release select again and review it:\n  {what}")
     skipped += [s for s in selection.skipped if s.subject in {subject.code for subject in chosen}]
-    return replace(selection, subjects=tuple(chosen), skipped=tuple(skipped))
+    return replace(selection, subjects=tuple(chosen), skipped=tuple(skipped), models=models)
+
+
+def _models(selection: Selection, reviewed: Reviewed) -> tuple[tuple[SelectedModel, ...], list[str]]:
+    """The models that the file publishes, and what the records contradict."""
+    may = {(model.name, model.version): model for model in selection.models}
+    why_not = {kept.name: kept.why for kept in selection.models_kept}
+    chosen, problems = [], []
+    for line in reviewed.file.model:
+        if line.decision != "publish":
+            continue
+        model = may.get((line.name, line.version))
+        if model is None:
+            problems.append(f"model {line.name} {line.version}  {why_not.get(line.name, 'may not leave any more')}")
+        elif line.files != digest_of(sha256 for _, sha256 in model.files):
+            problems.append(f"model {line.name} {line.version}  was made anew since the review")
+        else:
+            chosen.append(model)
+    return tuple(chosen), problems
 
 
 def _kept(line: SubjectLine, subject: SelectedSubject, skipped: list[Skipped]) -> SelectedSubject:
@@ -92,6 +113,9 @@ def _kept(line: SubjectLine, subject: SelectedSubject, skipped: list[Skipped]) -
         if take.label not in line.takes
     ]
     mosaic = subject.mosaic or line.eyes_mosaicked
+    subject = subject.with_takes(kept)
+    if subject.rig is not None and not line.rig:
+        subject = replace(subject, rig=None, no_rig="left out by the reviewer")
     if subject.publishable and line.publication is None:
         kept = tuple(_without_photographs(take) for take in kept)
         return replace(subject, takes=kept, mosaic=mosaic, publishable=False, kept_back=True)
@@ -110,6 +134,8 @@ def _contradictions(line: SubjectLine, subject: SelectedSubject, selection: Sele
             found.append(f"{line.code} {label}  {next(reasons, 'may not leave')}")
         elif shown and made_from not in _digests(take, line):
             found.append(f"{line.code} {label}  was processed anew since the review")
+    if line.rig and (subject.rig is None or line.rig != digest_of(subject.rig.files.values())):
+        found.append(f"{line.code}  its rig {subject.no_rig or 'was made anew since the review'}")
     for code in line.left_out:
         if code in here:
             found.append(f"{line.code}  {code} stands among [subject.takes] and under [subject.left_out]")
@@ -142,6 +168,8 @@ def _of_consents(line: SubjectLine, subject: SelectedSubject, selection: Selecti
     if subject.mosaic and not line.eyes_mosaicked:
         yield f"{line.code}  consented with eyes mosaicked; the file says otherwise"
     for scope in ConsentScope:
+        if scope == ConsentScope.STATISTICAL_MODEL:  # models stand for themselves
+            continue
         key = f"{scope}_form"
         if scope == ConsentScope.PUBLICATION and (line.publication is None or str(scope) not in now):
             continue  # kept back by the reviewer, or refused above

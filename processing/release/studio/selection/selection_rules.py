@@ -43,6 +43,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     colour: Colour = "as_taken"
     #: Whether displacement is there as OpenEXR beside the PNG.
     exr: bool = True
+    #: Whether rigs leave, which are made of several takes of a subject.
+    rigs: bool = True
+    #: Whether face models leave, which are made of many subjects.
+    models: bool = True
+    #: Whether they are there as FaceScape's own code reads them, too.
+    facescape: bool = False
 
 
 def quality_problem(

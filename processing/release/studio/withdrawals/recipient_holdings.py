@@ -12,9 +12,12 @@ from db.engine import utc_now
 from db.models import Grant, Notice, Recipient, SignedLicence
 from db.release_records.recipients import licences_of, number_of
 from db.release_records.release_holders import Holder, find_notice, grants_named, holders_of, releases_named
-from processing.release.formats.released_files import PHOTOGRAPHS
+from processing.release.formats.released_files import MODEL, PHOTOGRAPHS
 from processing.release.formats.tombstones import Tombstone
 from processing.release.studio.withdrawals.release_records import find_tombstones
+
+# What those alone must delete who got this kind of files.
+_OF_A_KIND: dict[str, str] = {"photographs": PHOTOGRAPHS, "model": MODEL.kind}
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,17 @@ def deletions_due(tx: Session, name: str, day: date | None = None) -> dict[int, 
     if not tombstones:
         return {}
     found: dict[int, dict[int, tuple[Tombstone, ...]]] = {}
-    pictured: set[tuple[int, int]] = set()
+    got: set[tuple[int, int, str]] = set()  # recipient, version, kind
     held = holders_of(tx, releases_named(tx, name))
     for one in held:
-        if PHOTOGRAPHS in one.kinds:
-            pictured.add((number_of(one.recipient, "R"), one.version))
+        got |= {(number_of(one.recipient, "R"), one.version, kind) for kind in one.kinds}
     for one in held:
         number = number_of(one.recipient, "R")
         mine = tuple(
             tombstone
             for tombstone in tombstones
-            if tombstone.concerns(one.version) and (tombstone.what != PHOTOGRAPHS or (number, one.version) in pictured)
+            if tombstone.concerns(one.version)
+            and (tombstone.what not in _OF_A_KIND or (number, one.version, _OF_A_KIND[tombstone.what]) in got)
         )
         if mine:
             found.setdefault(number, {})[one.version] = mine

@@ -10,8 +10,10 @@ from db.consents.scope_consents import consenting_subjects, masked_subjects
 from db.consents.withdrawals import withdrawn_takes
 from db.engine import reading, utc_now
 from db.models import ConsentScope
+from db.release_records.released_models import EarlierModel, leaving_models, models_released_before
 from db.release_records.releases import EarlierTake, get_release, released_before, takes_released_before
 from db.studio import StudioRecords
+from processing.release.formats.released_files import model_folder
 from processing.release.formats.tombstones import NoLonger, Tombstone, What, WhyNot
 from processing.release.studio.selection.selection import Selection
 
@@ -38,7 +40,35 @@ def find_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...]:
         or (earlier.last_shown is not None and earlier.subject_id not in may_show)
     }
     held = takes_released_before(tx, name, subjects=affected, takes=alone)
-    return make_tombstones(held, may_leave=may_leave, may_show=may_show, masked=masked, withdrawn_takes=alone)
+    of_subjects = make_tombstones(held, may_leave=may_leave, may_show=may_show, masked=masked, withdrawn_takes=alone)
+    return of_subjects + _model_tombstones(tx, name, day)
+
+
+def _model_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...]:
+    """Face models that complete versions hold and that a member has left by `day`."""
+    versions: dict[int, list[EarlierModel]] = {}
+    for earlier in models_released_before(tx, name):
+        versions.setdefault(earlier.model_id, []).append(earlier)
+    if not versions:
+        return ()
+    usable = {model.record.id: model.record for model in leaving_models(tx, day) if not model.why_not}
+    found = []
+    for model_id, held in versions.items():
+        if model_id in usable:
+            continue
+        mine = held[0]
+        later = [m.version for m in usable.values() if m.name == mine.name and m.version > mine.version]
+        found.append(
+            Tombstone(
+                code=model_folder(mine.name, mine.version),
+                index=0,
+                last_version=held[-1].release_version,
+                what="model",
+                versions=tuple(earlier.release_version for earlier in held),
+                next=model_folder(mine.name, max(later)) if later else "",
+            )
+        )
+    return tuple(found)
 
 
 def no_longer_part(

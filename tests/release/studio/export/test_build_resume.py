@@ -184,9 +184,9 @@ def test_a_byte_that_changes_between_writing_and_hashing_is_named(
     studio.subject(RELEASE, expressions=("neutral",))
     real = export_module._write_shared
 
-    def spoil(plan: Any, records: Any) -> Any:
+    def spoil(plan: Any, records: Any, entries: Any) -> Any:
         (plan.folder / "1/models_reg/1_neutral.jpg").write_bytes(b"rot")
-        return real(plan, records)
+        return real(plan, records, entries)
 
     monkeypatch.setattr(export_module, "_write_shared", spoil)
     with pytest.raises(ReleaseError, match=r"1/models_reg/1_neutral\.jpg changed on the disk"):

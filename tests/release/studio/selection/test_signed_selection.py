@@ -30,7 +30,7 @@ from processing.release.studio.selection.selection_review import narrowed, requi
 from processing.release.studio.selection.selection_rules import Options, Quality, Split
 
 DAY = utc_now().date()
-RELEASE, PUBLICATION, EYES = ConsentScope
+RELEASE, PUBLICATION, EYES = list(ConsentScope)[:3]
 CAPTURE = ReleasedCapture("S001-1", 1, "booth", 1, 1, "board", {}, "default", None, None, None, "not_measured")
 RUN = ReleasedRun("reconstruct", 1, {}, "0" * 64, {})
 LABELS = ("1_neutral", "2_smile", "3_mouth_stretch")

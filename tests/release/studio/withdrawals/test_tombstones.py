@@ -36,7 +36,7 @@ from processing.release.studio.selection.selection_rules import Options, Quality
 from processing.release.studio.withdrawals.release_records import find_tombstones, recorded
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-RELEASE, PUBLICATION, EYES = ConsentScope
+RELEASE, PUBLICATION, EYES = list(ConsentScope)[:3]
 DAY = utc_now().date()
 LABELS = ("1_neutral", "2_smile")
 NAMES = (f"faces{n}" for n in itertools.count())
@@ -54,7 +54,7 @@ class Person:
 
     def give(self, scope: ConsentScope) -> None:
         self.allows.add(scope)
-        if scope != RELEASE:
+        if scope in (PUBLICATION, EYES):
             self.masked = scope == EYES
 
     def withdraw(self, scopes: set[ConsentScope]) -> None:
