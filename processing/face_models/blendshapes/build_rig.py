@@ -18,7 +18,7 @@ from processing.face_models.blendshapes.head_motion import motion_to, skull_weig
 from processing.face_models.blendshapes.neutral_check import check_neutral
 from processing.face_models.blendshapes.ride_along import RideAlong
 from processing.face_models.blendshapes.rig import Rig, RigError
-from processing.face_models.blendshapes.rig_figures import example_figures, unit_figures
+from processing.face_models.blendshapes.rig_figures import example_figures, residuals, unit_figures
 from processing.face_models.blendshapes.settings import RigSettings
 from processing.face_models.blendshapes.weight_prior import WeightPrior, expression_of, weight_prior
 from processing.face_models.blendshapes.weights import example_weights
@@ -111,6 +111,12 @@ def aligned(
     others = [np.asarray(meshes[label], dtype=np.float64) for label in labels]
     moved = [motion_to(neutral, other, skull, _MOTION_NOISE_MM)(other) for other in others]
     return neutral, np.array(moved).reshape(len(labels), *neutral.shape)
+
+
+def example_residuals(template: Template, units: FaceUnits, meshes: Mapping[str, Floats], rig: Rig) -> Floats:
+    """(E, V) mm: how far each of the meshes that a rig was made from is from the rig at its weights."""
+    neutral_label = _checked(template, meshes)
+    return residuals(rig, aligned(template, units, meshes, neutral_label, rig.examples)[1])
 
 
 def transfer_units(template: Template, units: FaceUnits, neutral_mm: Floats) -> Floats:
