@@ -17,6 +17,7 @@ from db.consents.withdrawals import (
     mark_models,
     mark_narrowed,
     mark_released,
+    releases_with_models,
     stop_models,
     stop_work,
 )
@@ -198,6 +199,7 @@ def withdraw_consent(
     if ConsentScope.STATISTICAL_MODEL in closed:
         stopped += stop_models(tx, subject)
         models = mark_models(tx, subject, Leaving.CONSENT, when)
+        released = tuple(dict.fromkeys((*released, *releases_with_models(tx, subject))))
     if stopped or released or models:
         detail = {"stopped_runs": stopped, "in_releases": list(released)}
         detail |= {"in_models": list(models)} if models else {}

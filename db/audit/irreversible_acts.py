@@ -15,7 +15,17 @@ from sqlalchemy.orm import Session
 from common.take_codes import SessionCode, SubjectCode, TakeCode
 from db.audit.number_floors import floors_of
 from db.engine import utc_now
-from db.models import CaptureSession, Consent, Release, ReleaseState, SessionState, Subject, Take, TakeWithdrawal
+from db.models import (
+    CaptureSession,
+    Consent,
+    FaceModel,
+    Release,
+    ReleaseState,
+    SessionState,
+    Subject,
+    Take,
+    TakeWithdrawal,
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class IrreversibleActs:
     given: Mapping[str, str] = field(default_factory=dict)  # the newest consent: 'S012 publication' -> when
     taken: Mapping[str, str] = field(default_factory=dict)  # takes that were withdrawn by themselves -> when
     taken_files: Mapping[str, str] = field(default_factory=dict)  # ... and those whose files were erased -> when
+    models: Mapping[str, int] = field(default_factory=dict)  # the highest version of a face model by name
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -44,6 +55,7 @@ class IrreversibleActs:
             releases={str(k): int(v) for k, v in value["releases"].items()},
             **{name: {str(k): str(v) for k, v in value[name].items()} for name in ("erased", "withdrawn", "given")},
             **{name: {str(k): str(v) for k, v in value.get(name, {}).items()} for name in ("taken", "taken_files")},
+            models={str(k): int(v) for k, v in value.get("models", {}).items()},
         )
 
     def __or__(self, other: "IrreversibleActs") -> "IrreversibleActs":
@@ -59,6 +71,7 @@ class IrreversibleActs:
             _highest(self.given, other.given),
             {**other.taken, **self.taken},
             {**other.taken_files, **self.taken_files},
+            _highest(self.models, other.models),
         )
 
     def followed_by(self, action: str, about: str, detail: Mapping[str, Any], at: str) -> "IrreversibleActs":
@@ -72,6 +85,9 @@ class IrreversibleActs:
         elif action in ("release.begin", "release.complete"):
             name, _, version = about.rpartition(" ")
             more = IrreversibleActs(at, releases={name: int(version)}) if version.isdecimal() else more
+        elif action == "model.build":
+            name, _, version = about.rpartition(" ")
+            more = IrreversibleActs(at, models={name: int(version)}) if version.isdecimal() else more
         elif action == "consent.withdraw" and code:
             more = IrreversibleActs(at, withdrawn={f"{about} {detail.get('scope')}": at})
         elif action == "consent.give" and code:
@@ -92,6 +108,7 @@ def irreversible_acts(tx: Session) -> IrreversibleActs:
         sessions[kept] = max(sessions.get(kept, 0), SessionCode.parse(code).number)
     open_ones = select(CaptureSession.code).where(CaptureSession.state != SessionState.CLOSED)
     versions = select(Release.name, func.max(Release.version)).where(Release.state != ReleaseState.FAILED)
+    models = select(FaceModel.name, func.max(FaceModel.version)).group_by(FaceModel.name)
     erased = select(Subject.code, Subject.erased_at).where(Subject.erased_at.is_not(None))
     consents = select(Subject.code, Consent.scope, func.max(Consent.withdrawn_at)).join(Consent.subject)
     given = select(Subject.code, Consent.scope, func.max(Consent.recorded_at)).join(Consent.subject)
@@ -109,6 +126,7 @@ def irreversible_acts(tx: Session) -> IrreversibleActs:
         withdrawn=_times(tx, consents.where(Consent.withdrawn_at.is_not(None)).group_by(*by_scope)),
         given=_times(tx, given.group_by(*by_scope)),
         **_taken(tx),
+        models=_highest({str(name): int(version) for name, version in tx.execute(models)}, floors.models),
     )
 
 

@@ -25,6 +25,7 @@ class NumberFloors:
     sessions: Mapping[str, int] = field(default_factory=dict)  # by subject
     attempts: Mapping[str, int] = field(default_factory=dict)  # of a take, by session
     releases: Mapping[str, int] = field(default_factory=dict)  # versions by name
+    models: Mapping[str, int] = field(default_factory=dict)  # versions of face models by name
 
 
 def floors_of(tx: Session) -> NumberFloors:
@@ -33,7 +34,10 @@ def floors_of(tx: Session) -> NumberFloors:
     for detail in _details(tx):
         found = NumberFloors(
             max(found.subjects, int(detail.get("subjects", 0))),
-            *(_merged(getattr(found, kind), detail.get(kind, {})) for kind in ("sessions", "attempts", "releases")),
+            *(
+                _merged(getattr(found, kind), detail.get(kind, {}))
+                for kind in ("sessions", "attempts", "releases", "models")
+            ),
         )
     return found
 
@@ -56,6 +60,11 @@ def attempts_given(tx: Session, session: str) -> int:
 def versions_given(tx: Session, release: str) -> int:
     """The same for the versions of a release."""
     return _named(tx, "releases", release)
+
+
+def model_versions_given(tx: Session, model: str) -> int:
+    """The same for the versions of a face model."""
+    return _named(tx, "models", model)
 
 
 def _named(tx: Session, kind: str, name: str) -> int:

@@ -33,7 +33,7 @@ WATCHED = frozenset(
     {
         *("subject.add", "session.start", "consent.give", "consent.withdraw"),
         *("take.withdraw", "take.erase.begin", "take.erase"),
-        *("subject.erase.begin", "subject.erase", "release.begin", "release.complete", "studio.restore"),
+        *("subject.erase.begin", "subject.erase", "release.begin", "release.complete", "model.build", "studio.restore"),
     }
 )
 _KEPT: weakref.WeakKeyDictionary[Engine, Path] = weakref.WeakKeyDictionary()

@@ -162,7 +162,8 @@ def floors_for(tx: Session, known: ActsKnown, codes_from: str | None) -> NumberF
         )
     }
     releases = {name: version + skipped for name, version in known.acts.releases.items()}
-    return NumberFloors(highest, {code: last for code, last in sessions.items() if last}, attempts, releases)
+    models = {name: version + skipped for name, version in known.acts.models.items()}
+    return NumberFloors(highest, {code: last for code, last in sessions.items() if last}, attempts, releases, models)
 
 
 def name_what_is_newer(then: IrreversibleActs, known: IrreversibleActs, report: RestoreReport) -> None:
@@ -174,6 +175,8 @@ def name_what_is_newer(then: IrreversibleActs, known: IrreversibleActs, report: 
         report.newer += [f"session {code}-{n}" for n in range(then.sessions.get(code, 0) + 1, number + 1)]
     for name, version in sorted(known.releases.items()):
         report.newer += [f"release {name} {n}" for n in range(then.releases.get(name, 0) + 1, version + 1)]
+    for name, version in sorted(known.models.items()):
+        report.newer += [f"face model {name} {n}" for n in range(then.models.get(name, 0) + 1, version + 1)]
     for what, at in sorted(known.given.items()):
         if at > then.given.get(what, ""):
             code, _, scope = what.partition(" ")

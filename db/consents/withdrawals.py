@@ -32,6 +32,7 @@ from db.models import (
     Leaving,
     Release,
     ReleaseItem,
+    ReleaseModel,
     ReleaseState,
     Subject,
     Take,
@@ -140,11 +141,21 @@ def mark_released(
     again (see withdrawn_takes), while a scope that is given anew lets the rest leave.
     """
     left = [ReleaseItem.subject_id == subject.id]
+    if takes is None and set(scopes) == {ConsentScope.STATISTICAL_MODEL}:  # takes leave as before: see mark_models
+        return ()
     if takes is not None:
         left.append(ReleaseItem.take_id.in_(list(takes)))
     elif ConsentScope.RESEARCH_RELEASE not in scopes:
         left.append(or_(ReleaseItem.photographs, ReleaseItem.publishable))
     return _mark(tx, left, {"withdrawn_at": func.coalesce(ReleaseItem.withdrawn_at, when)})
+
+
+def releases_with_models(tx: Session, subject: Subject) -> tuple[str, ...]:
+    """Complete releases that hold a face model which the subject is in, as in 'faces 2'."""
+    inside = select(FaceModelMember.model_id).where(FaceModelMember.subject_id == subject.id)
+    held = select(ReleaseModel.release_id).where(ReleaseModel.model_id.in_(inside))
+    query = select(Release.name, Release.version).where(Release.id.in_(held), Release.state == ReleaseState.COMPLETE)
+    return tuple(f"{name} {version}" for name, version in tx.execute(query.order_by(Release.id)))
 
 
 def mark_models(

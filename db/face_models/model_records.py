@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from db.audit import audit_log
+from db.audit.number_floors import model_versions_given
 from db.consents.withdrawals import lock_participants, may_be_modelled
 from db.engine import utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound
@@ -73,7 +74,8 @@ def newest_model(tx: Session, name: str) -> ModelRecord:
 
 def next_version(tx: Session, name: str) -> int:
     """The number of the version that would be made now; from 1."""
-    return (tx.scalar(select(func.max(FaceModel.version)).where(FaceModel.name == name)) or 0) + 1
+    recorded = tx.scalar(select(func.max(FaceModel.version)).where(FaceModel.name == name)) or 0
+    return max(recorded, model_versions_given(tx, name)) + 1
 
 
 def members_by_code(tx: Session, codes: Sequence[str]) -> dict[str, int]:

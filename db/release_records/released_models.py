@@ -8,21 +8,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.consents.scope_consents import consenting_subjects
-from db.models import ConsentScope, FaceModel, FaceModelMember, Job, JobState, Release, ReleaseModel, ReleaseState
+from db.face_models.model_records import ModelRecord, model_records
+from db.models import ConsentScope, FaceModel, Release, ReleaseModel, ReleaseState
 
 
 @dataclass(frozen=True)
 class LeavingModel:
     """A version of a face model, and why it may not leave."""
 
-    #: Its row.
-    model_id: int
-    name: str
-    version: int
-    #: The run that made it; None: its files were erased.
-    job_id: int | None
-    #: Ids of its subjects.
-    members: frozenset[int]
+    record: ModelRecord
     #: For people; empty where it may leave.
     why_not: str = ""
 
@@ -47,23 +41,19 @@ def leaving_models(tx: Session, day: date, *, lock: bool = False) -> list[Leavin
     """
     part = consenting_subjects(tx, ConsentScope.STATISTICAL_MODEL, day, lock=lock)
     released = consenting_subjects(tx, ConsentScope.RESEARCH_RELEASE, day, lock=lock)
-    members: dict[int, set[int]] = {}
-    for model_id, subject_id in tx.execute(select(FaceModelMember.model_id, FaceModelMember.subject_id)):
-        members.setdefault(model_id, set()).add(subject_id)
-    query = select(FaceModel, Job.state).outerjoin(Job, Job.id == FaceModel.job_id)
     found = []
-    for model, state in tx.execute(query.order_by(FaceModel.name, FaceModel.version)):
-        mine = frozenset(members.get(model.id, ()))
+    for record in model_records(tx):
+        members = {member.subject_id for member in record.members}
         why = ""
-        if model.marked_at is not None:
-            why = f"a member left it on {model.marked_at:%Y-%m-%d}: mien model rebuild {model.name}"
-        elif not mine or state is not JobState.DONE:
-            why = "it is not made"
-        elif mine - part:
-            why = f"{len(mine - part)} members do not consent to be part of a statistical model on {day}"
-        elif mine - released:
-            why = f"{len(mine - released)} members do not consent to release for research on {day}"
-        found.append(LeavingModel(model.id, model.name, model.version, model.job_id, mine, why))
+        if record.marked_at is not None:
+            why = f"a member left it on {record.marked_at:%Y-%m-%d}: mien model rebuild {record.name}"
+        elif record.job_id is None:
+            why = "its files were erased"
+        elif members - part:
+            why = f"{len(members - part)} members do not consent to be part of a statistical model on {day}"
+        elif members - released:
+            why = f"{len(members - released)} members do not consent to release for research on {day}"
+        found.append(LeavingModel(record, why))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from processing.commands import model_evaluate, model_export, model_fit, model_show
+from processing.commands import model_evaluate, model_export, model_fit, model_show, model_study
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -13,6 +13,9 @@ def model() -> None:
 
 
 for command in (
+    model_study.build,
+    model_study.rebuild,
+    model_study.status,
     model_show.show,
     model_show.sample,
     model_fit.fit,
@@ -21,3 +24,4 @@ for command in (
     model_export.export,
 ):
     app.command()(command)
+app.command("list")(model_study.list_models)

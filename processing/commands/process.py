@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def process(
     subject: Annotated[Path, typer.Argument(help="Folder of takes <k>_<name>/ with 0.jpg, 1.jpg, … and params.json.")],
-    out: Annotated[Path, typer.Option(help="Folder for models_reg/, dpmap/, mesh/ and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for models_reg/, dpmap/, mesh/, rigs/ and report.html.")],
     template: Annotated[str | None, typer.Option(help="A template file (.npz); default: Mien's own.")] = None,
     expressions: Annotated[
         str | None, typer.Option(help="Some of the takes, as in neutral,smile; the neutral is always needed.")

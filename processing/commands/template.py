@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from processing.template.face_units import FaceUnits
     from processing.template.template import Template
 
 app = typer.Typer(no_args_is_help=True, help="The topology that scans are registered to.")
@@ -87,6 +88,52 @@ def examples(
     for name, picture in draw_examples():
         write_image(out / f"{name}.jpg", picture, jpeg_quality=85)
         print(out / f"{name}.jpg")
+
+
+@app.command()
+def units(
+    template: Annotated[Path | None, typer.Option("--template", "-t", help="Default: the built-in one.")] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Folder of <unit>.obj, perhaps Neutral.obj: units of your own.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Default: <template>.units.npz beside the template.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG: every unit on the template, a small picture each.")] = None,
+    json_: _Json = False,
+) -> None:
+    """Make the 52 face units of a template: what personal blendshapes start from. Stages read the file beside it."""
+    from common.terminal.progress_bar import progress_bar
+    from processing.farm.template_files import UNITS_SUFFIX
+    from processing.registration.unit_transfer import units_for
+    from processing.template.builtin_template import cache_path, default_template
+    from processing.template.face_units import import_units, write_units
+    from processing.template.template_file import read_template
+
+    loaded = read_template(template) if template else default_template()
+    given = template or cache_path()
+    path = out or given.with_name(f"{given.stem}{UNITS_SUFFIX}")
+    with progress_bar(quiet=json_) as progress:
+        made = import_units(loaded, import_) if import_ else units_for(loaded, progress=progress)
+    write_units(path, made)
+    if picture:
+        _draw_units(picture, loaded, made)
+    still = [name for name, moved in zip(made.names, made.moved, strict=True) if not moved.any()]
+    if json_:
+        print(json.dumps({"units": list(made.names), "still": still, "topology": made.topology, "file": str(path)}))
+        return
+    print(f"{len(made.names)} units of template {loaded.name}, {made.topology}")
+    print(f"moving nothing: {', '.join(still) or 'none'}")
+    print(f"written: {path}")
+
+
+def _draw_units(path: Path, template: "Template", units: "FaceUnits") -> None:
+    from processing.face_models.blendshapes.rig_picture import unit_sheet
+    from processing.files.image_files import write_image
+
+    neutral = template.mesh.vertices_mm
+    shapes = {name: neutral + offset for name, offset in zip(units.names, units.offsets_mm, strict=True)}
+    write_image(path, unit_sheet(template, neutral, shapes, set()))
 
 
 def _report(template: "Template", path: Path, as_json: bool) -> None:

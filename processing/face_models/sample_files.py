@@ -47,6 +47,7 @@ def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress:
         raise DataError(f"no format {choice.form!r}; there are: {', '.join(FORMATS)}")
     progress(0.0, "reading the model")
     model = read_model(model_file)
+    poser = FacePoser(model)
     out.mkdir(parents=True, exist_ok=True)
     made, poser = [], FacePoser(model)
     for number in range(choice.count):

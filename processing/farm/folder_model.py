@@ -1,8 +1,8 @@
 """`mien model build --from`: a model of registered meshes in folders, without records.
 
 DIR holds a folder a subject, as `mien process` leaves them and releases have them: DIR/<subject>/models_reg/ with
-<k>_<name>.obj, with <k>_neutral.jpg where there are textures, and perhaps DIR/subjects.csv with code (or index), age and
-gender. Rigs are kept beside the model until it is made, so a call that was interrupted goes on.
+<k>_<name>.obj, with <k>_neutral.jpg where there are textures, and perhaps DIR/subjects.csv with code (or index), age
+and gender. Rigs are kept beside the model until it is made, so a call that was interrupted goes on.
 """
 
 import csv
@@ -22,13 +22,13 @@ from common.take_codes import TakeLabel
 from processing.errors import DataError
 from processing.farm.execution.in_process import RunCache, RunFailed, execute_runs, results_of
 from processing.farm.execution.stage_run import Output
-from processing.farm.model_names import ModelRefused, age_group, check_model_name, members_json
+from processing.farm.model_names import ModelRefused, age_group, beside, check_model_name, members_json
 from processing.farm.scheduling.stage_graph import ExternalInput, Parts, StageOutput, StageRun, plan_over
 from processing.farm.template_files import shared_files, template_file
 from processing.files.mesh_files import read_mesh
 from processing.files.stage_files import write_vertices
 from processing.geometry.topology import topology_id
-from processing.stages.base import MEMBERS, TEMPLATE, Need, Scope
+from processing.stages.base import MEMBERS, TEMPLATE, Need, Scope, Stage
 from processing.stages.discovery import Stages
 from processing.stages.outputs import MESH, TEXTURE
 from processing.template.template_file import read_template
@@ -123,11 +123,11 @@ def build_from_folder(
     return FolderModelResult(len(subjects), made, results_of([study], cache)[""][model.stage])
 
 
-def place_outputs(result: FolderModelResult, out: Path, model: str) -> list[Path]:
-    """The model as `out`, what else the stage made beside it under the same name; whole or not at all."""
+def place_outputs(result: FolderModelResult, out: Path, stage: Stage) -> list[Path]:
+    """The model as `out`, what else the stage made beside it (model_names.beside); whole or not at all."""
     placed = []
-    for name, output in sorted(result.outputs.items(), key=lambda item: item[0] == model):  # the model comes last
-        target = out if name == model else out.with_suffix(f".{name}{output.path.suffix}")
+    for name in stage.makes:
+        output, target = result.outputs[name], beside(out, stage, name)
         with atomic_write(target) as temporary:
             shutil.copyfile(output.path, temporary)
         placed.append(target)

@@ -3,9 +3,12 @@
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from processing.errors import DataError
+from processing.stages.base import Stage
 
+MODEL_STAGE = "bilinear"  # the stage of a study that makes a face model
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 
 
@@ -28,3 +31,10 @@ def members_json(members: Iterable[tuple[str, str | None, str | None]]) -> bytes
     """The file of the source 'members'. members: code, age group, gender, in the order of the study."""
     listed = [{"code": code, "age": age, "gender": gender} for code, age, gender in members]
     return json.dumps({"members": listed}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def beside(out: Path, stage: Stage, output: str) -> Path:
+    """Where an output of a stage of studies goes: its first one is the model, `out`; a card is `<out>.card.md`."""
+    if output == next(iter(stage.makes)):
+        return out
+    return out.with_name(f"{out.stem}.{stage.file_name(output)}")

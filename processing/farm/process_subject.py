@@ -28,9 +28,10 @@ from processing.files.subject_folder import find_takes
 from processing.files.take_folder import Take, read_photos, read_take
 from processing.stages.base import TAKE
 from processing.stages.discovery import Stages
-from processing.stages.outputs import TAKE_FIGURES
+from processing.stages.outputs import REVIEW, TAKE_FIGURES
 
 WORK = ".work"
+OF_SUBJECT = ""  # in the place of a take's name: what was made of all takes together
 ROOM_PER_TAKE = 60e6  # bytes that a take of 68 photographs of 1 MP leaves, about; larger photographs leave more
 
 
@@ -106,8 +107,9 @@ def process_subject(
         warnings += [f"{t.name}: {note}" for t in takes for note in t.notes]
         warnings += [f"{t.name}: view {v} is not used: {why}" for t in takes for v, why in t.skipped.items()]
         warnings += [f"{name}: {said}" for name, found in quality.items() for said in findings(found)]
+        warnings += _said_of_subject(results.get(OF_SUBJECT, {}))
         processed = ProcessedSubject(out, quality, warnings, count, time.monotonic() - begun)
-        _place(out, work, file, {t.name: results[t.name] for t in takes}, processed, subject)
+        _place(out, work, file, results, processed, subject)
     return processed
 
 
@@ -124,12 +126,16 @@ def _place(
     prepared = work / ".placing"
     shutil.rmtree(prepared, ignore_errors=True)
     loaded = read_template(template)
-    files = subject_layout.prepare(prepared, loaded, results)
+    takes, of_subject = {name: results[name] for name in processed.quality}, results.get(OF_SUBJECT, {})
+    files = subject_layout.prepare(prepared, loaded, takes, of_subject)
+    sections = [ReportTake(name, figures(processed.quality[name]), pictures(takes[name])) for name in takes]
+    if together := pictures(of_subject):
+        sections.append(ReportTake("all takes together", {}, together))
     report = Report(
         title=f"Subject {subject.resolve().name}",
-        takes=[ReportTake(name, figures(processed.quality[name]), pictures(results[name])) for name in results],
+        takes=sections,
         facts={
-            "Takes": str(len(results)),
+            "Takes": str(len(takes)),
             "Template": f"{loaded.name} version {loaded.version}, {len(loaded.mesh.vertices_mm):,} vertices",
             "This run": f"{processed.runs} stage runs in {processed.seconds:.0f} s",
         },
@@ -142,6 +148,15 @@ def _place(
     with named_disk_errors(out):
         write_report(prepared / subject_layout.REPORT, report)
     subject_layout.place(prepared, [*files, Path(subject_layout.REPORT)], out, work)
+
+
+def _said_of_subject(results: Results) -> list[str]:
+    """Why what was made of all takes together is not simply accepted."""
+    said = []
+    for stage, outputs in results.items():
+        review = read_json(outputs[REVIEW].path) if REVIEW in outputs else {}
+        said += [f"{stage}, {review['verdict']}: {reason}" for reason in review.get("reasons", [])]
+    return said
 
 
 @contextmanager

@@ -4,6 +4,7 @@ What is made already is kept: rigs that stand are not made again, and a call tha
 """
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +32,12 @@ from db.store import Store
 from db.studio import StudioRecords
 from processing.farm.daemon import FarmDaemon
 from processing.farm.farm_listener import FarmListener
-from processing.farm.model_names import ModelRefused, age_group, check_model_name, members_json
+from processing.farm.model_names import ModelRefused, age_group, beside, check_model_name, members_json
 from processing.farm.scheduling.run_planning import SessionPlan, all_plans, enqueue_plan, spec_of
 from processing.farm.scheduling.stage_graph import Parts, StageOutput, StageRun, plan_over
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import shared_files, studio_template
-from processing.stages.base import MEMBERS, Need, Scope
+from processing.stages.base import MEMBERS, Need, Scope, Stage
 from processing.stages.discovery import Stages, discover
 
 
@@ -274,7 +275,12 @@ def _require_done(tx: Session, run: StageRun, plans: Mapping[str, SessionPlan]) 
     )
 
 
-def copy_out(studio: StudioRecords, files: Mapping[str, str], target: Path, output: str) -> None:
-    """A copy of one of a version's files, whole or not at all."""
-    with atomic_write(target) as temporary, studio.store.open(files[output]) as source:
-        temporary.write_bytes(source.read())
+def copy_out(studio: StudioRecords, files: Mapping[str, str], out: Path, stage: Stage) -> list[Path]:
+    """Copies of a version's files, whole or not at all: the model as `out`, the others beside it (beside)."""
+    placed = []
+    for output in stage.makes:
+        target = beside(out, stage, output)
+        with atomic_write(target) as temporary, temporary.open("wb") as file, studio.store.open(files[output]) as made:
+            shutil.copyfileobj(made, file)
+        placed.append(target)
+    return placed

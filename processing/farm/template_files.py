@@ -70,11 +70,12 @@ def face_units_file(
     folder = folder or template.parent
     kept = folder / f"{template.stem}-{file_sha256(template)[:16]}{UNITS_SUFFIX}"
     if not kept.is_file():
-        from processing.template.face_units import builtin_units, write_units
+        from processing.registration.unit_transfer import units_for
+        from processing.template.face_units import write_units
         from processing.template.template_file import read_template
 
         message("preparing the face units")
-        units = builtin_units(read_template(template))
+        units = units_for(read_template(template))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_units(kept, units)

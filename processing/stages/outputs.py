@@ -32,6 +32,11 @@ TEXTURE = OutputName("texture", "texture")
 TEXTURE_SEEN = OutputName("texture", "seen")
 DISPLACEMENT = OutputName("bake", "displacement")
 DISPLACEMENT_EXR = OutputName("bake", "exr")
+RIG = OutputName("blendshapes", "rig")
+RIG_WEIGHTS = OutputName("blendshapes", "weights")
+RIG_REPORT = OutputName("blendshapes", "report")
+RIG_REVIEW = OutputName("blendshapes", "review")
+RIG_PICTURE = OutputName("blendshapes", "quality")
 TAKE_FIGURES = OutputName(PREVIEW, "quality")
 # Pictures for a person -> what is said of them, in the order of a report.
 CAPTIONS = {
@@ -43,6 +48,7 @@ CAPTIONS = {
     OutputName(PREVIEW, "heat"): "distance of the registered mesh with its relief to the scan",
     OutputName(PREVIEW, "landmarks"): "landmarks, projected into photographs",
     OutputName(PREVIEW, "displacement"): "displacement map",
+    RIG_PICTURE: "rig: the subject's units, and the distance of its expressions to the rig",
 }
 # What a stage says of its own result, under the same names whatever the stage: a verdict, and a picture of it.
 REVIEW, REVIEW_PICTURE = "review", "quality"

@@ -62,8 +62,11 @@ class Contact:
     #: (3,) added to the unit way out: parts that are rolled into each other know no other way.
     away: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    def depths(self, vertices_mm: Floats) -> "Depths":
-        """How deep each of the contact's vertices (V, 3) lies on the wrong side of the sheet's surface."""
+    def depths(self, vertices_mm: Floats, away: float = 1.0) -> "Depths":
+        """How deep each of the contact's vertices (V, 3) lies on the wrong side of the sheet's surface.
+
+        away: how strongly the way out is turned to where the part belongs.
+        """
         mesh, rim = self.sheet.of(vertices_mm), self.sheet.rim
         points = vertices_mm[self.vertices]
         found = Surface(mesh).closest(points)
@@ -84,7 +87,9 @@ class Contact:
         counted &= ((found.points_mm - points) * normals).sum(axis=1) > 0
         counted &= found.distance_mm < DEEPEST_MM
         depth = np.where(counted, found.distance_mm, 0.0)
-        return Depths(depth, _unit(normals + self.away), self.sheet.vertices[corners], found.barycentric)
+        return Depths(
+            depth, _unit(normals + away * np.array(self.away)), self.sheet.vertices[corners], found.barycentric
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,11 +19,11 @@ ICT = Path(__file__).parents[3] / "shared/data/ict_face.npz"
 
 @pytest.fixture(scope="module", params=["anny", "ict"])
 def model(request, tmp_path_factory):
-    """A model of six synthetic people."""
+    """A model of five synthetic people."""
     if request.param == "ict" and not ICT.is_file():
         pytest.skip("needs ../shared/data/ict_face.npz")
     folder, rigs, members = tmp_path_factory.mktemp("rigs"), {}, []
-    for subject in face_study(6, seed=11, population=request.param, vertices=5000, ict=ICT):
+    for subject in face_study(5, seed=11, population=request.param, vertices=4000, ict=ICT):
         truth, code = subject.truth, subject.code
         weights = np.stack([truth.weights[label] for label in LABELS])
         topology = topology_id(subject.template.mesh)

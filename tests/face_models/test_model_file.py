@@ -22,7 +22,7 @@ from processing.face_models.model_file import ARRAYS, read_card, read_model, wri
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "m.npz"
-    write_model(path, small_model())
+    write_model(path, small_model(3))
     return path
 
 
@@ -36,7 +36,7 @@ def changed(file: Path, target: Path, **arrays: Any) -> Path:
 
 
 def test_what_is_written_is_read(file: Path) -> None:
-    ours, read = small_model(), read_model(file, topology=small_model().topology.topology)
+    ours, read = small_model(3), read_model(file, topology=small_model(3).topology.topology)
     rng = np.random.default_rng(1)
     identity, weights = ours.sample_identity(rng), ours.sample_weights(rng)
     assert np.array_equal(ours.face(identity, weights), read.face(identity, weights))

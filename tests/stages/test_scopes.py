@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processing.farm.execution.in_process import RunCache, execute_runs, results_of
-from processing.farm.scheduling.stage_graph import EachInput, StageOutput, StageRun, TakeInput, plan
+from processing.farm.scheduling.stage_graph import EachInput, Parts, StageOutput, StageRun, TakeInput, plan, plan_over
 from processing.stages.base import FACE_UNITS, MEMBERS, TAKE, TEMPLATE, Inputs, Need, Scope, Stage, StageError
 from processing.stages.discovery import Stages, in_order
 
@@ -112,6 +112,51 @@ def test_a_subjects_run_is_made_again_exactly_when_something_that_it_reads_chang
         "stage of the subject": set(),
     }[change]
     assert again == {of for of in wanted if of in after}
+
+
+def study(codes: Sequence[str], shared: Mapping[str, str], changed: Mapping[str, str]) -> StageRun:
+    """The run of a study whose subjects have their photographs by their code, but for those that have others."""
+    plans = {}
+    for code in codes:
+        digest = changed.get(code, code)
+        plans[code] = named(plan([TakeInput("1_neutral", "neutral", digest), *takes(2)], shared, STAGES))
+
+    def output(code: str, need: Need) -> StageOutput:
+        of = ("1_neutral" if need.of_neutral else "", need.stage)
+        return StageOutput(plans[code][of].key, need.output)
+
+    (run,) = plan_over(Scope.STUDY, Parts(codes, output), shared, STAGES)
+    return run
+
+
+CODES = st.lists(st.integers(1, 40).map("S{:03d}".format), min_size=2, max_size=8, unique=True).map(sorted)
+
+
+@given(CODES, st.integers(0, 7), st.sampled_from(["a subject leaves", "another joins", "retaken", "units", "members"]))
+def test_a_studys_run_is_made_again_exactly_when_its_selection_or_a_rig_in_it_changes(
+    codes: list[str], which: int, change: str
+) -> None:
+    shared = {**SHARED, MEMBERS: "m" * 64}
+    before = study(codes, shared, {})
+    assert study(codes, shared, {}).key == before.key
+    assert study(codes, shared, {"S999": "somebody else was retaken"}).key == before.key
+    at = codes[which % len(codes)]
+    if change == "a subject leaves":
+        after = study([code for code in codes if code != at], shared, {})
+        its = {source.key for _, of, source in before.sources() if of == at and isinstance(source, StageOutput)}
+        assert before.parents - after.parents == its
+    elif change == "another joins":
+        after = study([*codes, "S500"], shared, {})
+    elif change == "retaken":
+        after = study(codes, shared, {at: "again"})
+    elif change == "units":
+        after = study(codes, {**shared, FACE_UNITS: "x" * 64}, {})
+    else:
+        after = study(codes, {**shared, MEMBERS: "x" * 64}, {})
+    assert after.key != before.key
+    rigs = before.inputs["rigs"]
+    assert isinstance(rigs, EachInput)
+    assert [code for code, _ in rigs.items] == codes
 
 
 def test_files_go_by_label_in_order(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from processing.face_models.blendshapes.head_motion import motion_to, skull_weig
 from processing.face_models.blendshapes.neutral_check import check_neutral
 from processing.face_models.blendshapes.ride_along import RideAlong
 from processing.face_models.blendshapes.rig import Rig, RigError
-from processing.face_models.blendshapes.rig_figures import example_figures, unit_figures
+from processing.face_models.blendshapes.rig_figures import example_figures, residuals, unit_figures
 from processing.face_models.blendshapes.settings import RigSettings
 from processing.face_models.blendshapes.weight_prior import WeightPrior, expression_of, weight_prior
 from processing.face_models.blendshapes.weights import example_weights
@@ -113,6 +113,12 @@ def aligned(
     return neutral, np.array(moved).reshape(len(labels), *neutral.shape)
 
 
+def example_residuals(template: Template, units: FaceUnits, meshes: Mapping[str, Floats], rig: Rig) -> Floats:
+    """(E, V) mm: how far each of the meshes that a rig was made from is from the rig at its weights."""
+    neutral_label = _checked(template, meshes)
+    return residuals(rig, aligned(template, units, meshes, neutral_label, rig.examples)[1])
+
+
 def transfer_units(template: Template, units: FaceUnits, neutral_mm: Floats) -> Floats:
     """(U, V, 3) mm: the template's units on a neutral (V, 3) of its topology, by deformation gradients.
 
@@ -165,17 +171,13 @@ def solve(problem: Problem, settings: RigSettings, *, progress: Progress = no_pr
     fields = smooth_fields(template, problem.units.offsets_mm.astype(np.float64))
     deviations = SmoothDeviations(transferred, fields, areas, prior.shown, settings)
     sampled = deviations.sampled(examples)
-    places = examples[:, deviations.samples]
-    units = deviations.sampled_units(np.zeros(deviations.count))
-    root = np.sqrt(deviations.share)[:, None]
+    coefficients = np.zeros(deviations.count)
     first, last = settings.shape_residual_mm
     for number in range(settings.rounds):
         progress(0.9 * number / settings.rounds, f"weights and shapes, round {number + 1} of {settings.rounds}")
-        shapes = units.reshape(len(units), -1, 3) / root
-        weights = example_weights(places, shapes, deviations.share, weights, prior, settings)
         residual = first * (last / first) ** (number / max(settings.rounds - 1, 1))
-        coefficients = deviations.fit(sampled, weights, residual)
-        units = deviations.sampled_units(coefficients)
+        weights = example_weights(deviations, sampled, weights, residual, prior, settings)
+        coefficients = deviations.solved(*deviations.system(sampled, weights, residual))
     learned = prior.shown & (weights.max(axis=0) >= _LEARNED)
     progress(0.9, "details")
     smooth = np.where(learned[:, None, None], deviations.units(coefficients), transferred)

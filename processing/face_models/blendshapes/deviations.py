@@ -16,11 +16,12 @@ from processing.face_models.blendshapes.settings import RigSettings
 from processing.template.template import SKIN, Template
 
 _MOVED_MM = 0.3  # places that some unit moves farther carry the smooth deviations
-_MOST_SAMPLES = 2500  # of them
+_MOST_SAMPLES = 1200  # of them
 _MODULATION_CENTRES, _OFFSET_CENTRES = 14, 40
 _REACH = 0.8  # of the distance between centres
 _LEAST_SHARE = 0.01  # of a unit's motion, that a deviation must reach to count
 _SAMPLES = 100.0  # independent measurements that the whole face is worth for the shapes
+_LEAST_WEIGHT = 1e-3
 _CHUNK = 4000  # vertices at once
 
 
@@ -102,6 +103,11 @@ class SmoothDeviations:
         self._plain = self.sampled(offsets_mm)
 
     @property
+    def plain_mm(self) -> Floats:
+        """(U, n, 3) the transferred units at the samples."""
+        return self._offsets[:, self.samples]
+
+    @property
     def count(self) -> int:
         """B, of coefficients."""
         return len(self._unit)
@@ -110,15 +116,30 @@ class SmoothDeviations:
         """(X, V, 3) -> (X, 3n) at the samples, times the roots of their shares."""
         return np.asarray((vectors[:, self.samples] * self._root).reshape(len(vectors), -1))
 
-    def fit(self, examples: Floats, weights: Floats, residual_mm: float) -> Floats:
-        """The coefficients (B,) of least residual for `sampled` examples (E, 3n) and weights (E, U)."""
+    def system(self, examples: Floats, weights: Floats, residual_mm: float) -> tuple[Floats, Floats]:
+        """What `sampled` examples (E, 3n) with weights (E, U) say of the coefficients: matrix (B, B) and right side
+        (B,) of their normal equations, which add up over examples; `solved` adds the prior."""
         precision = _SAMPLES / residual_mm**2
         both = (weights.T @ weights)[np.ix_(self._unit, self._unit)]
         rest = self._basis @ (examples - weights @ self._plain).T
-        right = precision * np.einsum("be,be->b", rest, weights.T[self._unit])
-        matrix = precision * self._gram * both
-        matrix[np.diag_indices(len(matrix))] += self._precision
-        return np.asarray(cho_solve(cho_factor(matrix, lower=True), right)) if len(right) else right
+        return precision * self._gram * both, precision * np.einsum("be,eb->b", rest, weights[:, self._unit])
+
+    def solved(self, matrix: Floats, right: Floats) -> Floats:
+        """The likeliest coefficients (B,)."""
+        return np.asarray(cho_solve(self.factored(matrix), right)) if len(right) else right
+
+    def factored(self, matrix: Floats) -> tuple[Floats, bool]:
+        """The Cholesky factor of a system's matrix with the prior's precision: the inverse of the covariance."""
+        whole = matrix.copy()
+        whole[np.diag_indices(len(whole))] += self._precision
+        factor: tuple[Floats, bool] = cho_factor(whole, lower=True, overwrite_a=True)
+        return factor
+
+    def deviating(self, weights: Floats) -> tuple[Ints64, Floats]:
+        """Which coefficients change a face of weights (U,), and how: (b,) and (b, 3n)."""
+        by = weights[self._unit]
+        which = np.flatnonzero(by > _LEAST_WEIGHT)
+        return which, self._basis[which] * by[which, None]
 
     def sampled_units(self, coefficients: Floats) -> Floats:
         """(U, 3n) the units with these deviations, as `sampled` has them."""

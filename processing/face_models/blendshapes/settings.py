@@ -22,11 +22,11 @@ class RigSettings:
     gain_spread: float = 0.2  # of a person's unit, all of it alike, relative
     field_spread: float = 0.25  # ... changing smoothly over the face
     point_spread: float = 0.15  # ... from place to place
-    noise_mm: float = 0.05  # of a registered mesh, where nothing moves
-    shape_doubt: float = 0.15  # share of a place's motion by which the shapes are in doubt while weights are found
+    noise_mm: float = 0.04  # of a registered mesh, where nothing moves
+    shape_doubt: float = 0.2  # share of a place's motion by which the shapes are in doubt while weights are found
     doubt_floor_mm: float = 0.1  # and by how much everywhere
-    samples: float = 30.0  # independent measurements that the whole face is worth for the weights
-    rounds: int = 8  # of weights and shapes
+    samples: float = 60.0  # independent measurements that the whole face is worth for the weights
+    rounds: int = 4  # of weights and shapes
     #: Residual at which shapes give way, mm, in the first and the last round: the regularisation falls between them
     #: as the square of it, by a factor of 11.
     shape_residual_mm: tuple[float, float] = (1.0, 0.3)

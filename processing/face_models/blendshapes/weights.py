@@ -1,10 +1,11 @@
-"""The examples' weights: bounded least squares with a prior, each place counted by how sure its shapes are."""
+"""The examples' weights: bounded least squares with a prior, in which the doubt about the shapes takes part."""
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import lsq_linear
 
 from common.array_types import Floats
+from processing.face_models.blendshapes.deviations import SmoothDeviations
 from processing.face_models.blendshapes.settings import RigSettings
 from processing.face_models.blendshapes.weight_prior import WeightPrior
 
@@ -20,21 +21,39 @@ def bounded_weights(matrix: Floats, linear: Floats) -> Floats:
 
 
 def example_weights(
-    examples: Floats, units: Floats, share: Floats, before: Floats, prior: WeightPrior, settings: RigSettings
+    deviations: SmoothDeviations,
+    examples: Floats,
+    before: Floats,
+    residual_mm: float,
+    prior: WeightPrior,
+    settings: RigSettings,
 ) -> Floats:
-    """(E, U) the likeliest weights.
+    """(E, U) the likeliest weights of `sampled` examples (E, 3n), where `before` (E, U) were found the round before.
 
-    examples: (E, n, 3) mm at sampled places.  units: (U, n, 3).  share: (n,) of the whole, each place's.
-    before: (E, U) the weights of the round before: where these move much, the shapes are in doubt, and where they move
-    nothing, what comes along is plain to see.
+    An example is held against the units as the other examples alone make them, and their doubt is part of its noise:
+    shapes that it shaped itself would explain whatever came along. What no smooth deviation explains counts less where
+    a place moves more, so that a blink beside a wide smile is seen.
     """
-    motion = np.linalg.norm(units, axis=2)
+    whole, whole_right = deviations.system(examples, before, residual_mm)
+    motion = np.linalg.norm(deviations.plain_mm, axis=2)
     out = np.empty_like(before)
     for number, example in enumerate(examples):
+        own, own_right = deviations.system(examples[number][None], before[number][None], residual_mm)
+        others = whole - own
+        units = deviations.sampled_units(deviations.solved(others, whole_right - own_right))
         doubt = settings.doubt_floor_mm**2 + np.square(settings.shape_doubt * (before[number] @ motion))
-        root = np.sqrt(settings.samples * share / doubt)[:, None]
-        rows = (units * root).reshape(len(units), -1)
+        certain = np.repeat(np.sqrt(settings.samples / doubt), 3)
+        rows = np.concatenate([units, example[None]]) * certain
+        information = rows @ rows.T
+        which, deviating = deviations.deviating(before[number])
+        if len(which):
+            deviating = deviating * certain
+            others[np.ix_(which, which)] += deviating @ deviating.T
+            across = np.zeros((len(others), len(rows)))
+            across[which] = deviating @ rows.T
+            information -= across.T @ cho_solve(deviations.factored(others), across)
         cost = prior.cost[number] * _HALF_COST / (_HALF_COST + before[number])
-        linear = rows @ (example * root).ravel() + prior.linear[number] - cost
-        out[number] = bounded_weights(rows @ rows.T + prior.precision[number], linear)
+        linear = information[:-1, -1] + prior.linear[number] - cost
+        matrix = information[:-1, :-1]
+        out[number] = bounded_weights(0.5 * (matrix + matrix.T) + prior.precision[number], linear)
     return out

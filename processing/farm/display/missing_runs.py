@@ -1,4 +1,4 @@
-"""`mien farm graph`: which stage runs are missing, and why."""
+"""`mien farm graph`: which stage runs are missing, and why, and which models are to be made again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from common.files.hashes import file_sha256
 from common.guarding.safe_text import plain_lines
 from db.engine import reading
 from db.studio import open_studio
-from processing.farm.scheduling.missing_runs import missing_runs
+from processing.farm.scheduling.missing_runs import missing_runs, models_to_rebuild
 from processing.farm.scheduling.run_planning import all_plans
 from processing.farm.settings import FarmSettings
 from processing.farm.template_files import shared_files, studio_template
@@ -23,7 +23,7 @@ from processing.stages.discovery import discover
 def missing_report(
     home: Path | None, database: str | None, subject: str | None, template: str | None
 ) -> list[dict[str, Any]]:
-    """The missing runs as data, of one subject or of all."""
+    """The missing runs as data, of one subject or of all and of models."""
     with open_studio(home, database) as studio, reading(studio.engine) as tx:
         settings = FarmSettings.load(studio.settings, template=template)
         stages = discover(*settings.stage_folders)
@@ -37,7 +37,8 @@ def missing_report(
             subjects=None if subject is None else [subject],
             unclosed=settings.open_sessions,
         )
-        return [asdict(missing) for missing in missing_runs(tx, plans, stages)]
+        found = [asdict(missing) for missing in missing_runs(tx, plans, stages)]
+        return found if subject is not None else found + [asdict(missing) for missing in models_to_rebuild(tx)]
 
 
 def show_missing(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """From a subject's finished runs to the release layout: everything is prepared aside, then renamed into place.
 
     OUT/models_reg/<name>.obj .obj.mtl .jpg     OUT/dpmap/<name>.png .exr     OUT/mesh/<name>.ply     OUT/report.html
+    OUT/rigs/<output>: what was made of all takes together, where there are enough
 
 report.html comes last: where it is, the set is whole.
 """
@@ -22,6 +23,7 @@ from processing.stages.outputs import DISPLACEMENT, DISPLACEMENT_EXR, MESH, SCAN
 from processing.template.template import Template
 
 REPORT = "report.html"
+RIGS = "rigs"
 RECORD = "placed.json"
 
 
@@ -36,8 +38,11 @@ class ProcessedSubject:
     seconds: float
 
 
-def prepare(folder: Path, template: Template, takes: Mapping[str, Results]) -> list[Path]:
-    """Write the layout of these takes (name -> results) into a new folder; the files' paths relative to it."""
+def prepare(folder: Path, template: Template, takes: Mapping[str, Results], subject: Results) -> list[Path]:
+    """Write the layout of these takes (name -> results) into a new folder; the files' paths relative to it.
+
+    subject: what was made of all of them together.
+    """
     with named_disk_errors(folder):
         for name, results in takes.items():
             mesh = template.mesh.with_vertices(read_vertices(made(results, MESH)))
@@ -46,6 +51,8 @@ def prepare(folder: Path, template: Template, takes: Mapping[str, Results]) -> l
             link_or_copy(made(results, DISPLACEMENT), folder / "dpmap" / f"{name}.png")
             link_or_copy(made(results, DISPLACEMENT_EXR), folder / "dpmap" / f"{name}.exr")
             link_or_copy(made(results, SCAN), folder / "mesh" / f"{name}.ply")
+        for output in (output for outputs in subject.values() for output in outputs.values()):
+            link_or_copy(output.path, folder / RIGS / output.path.name)
     return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from common.take_codes import TakeLabel
+from db.face_models.model_records import model_records
 from db.models import Job, JobState
 from db.stage_runs.job_queue import db_now
 from db.stage_runs.ready_takes import awaited_expressions
@@ -22,7 +23,7 @@ class MissingRun:
     """A run whose result is not there, and why; of a session that cannot be planned, the session and why alone."""
 
     session: str  # its code
-    take: str  # its label; the subject's code where the run is of the subject
+    take: str  # its label; the subject's code where the run is of the subject; a model, as in 'faces 2'
     stage: str
     key: str
     why: str  # and what to do
@@ -42,6 +43,17 @@ def missing_runs(tx: Session, plans: Sequence[SessionPlan], stages: Stages) -> l
             if not why.done(run.key)
         ]
         found += _not_asked_for(tx, planned, stages)
+    return found
+
+
+def models_to_rebuild(tx: Session) -> list[MissingRun]:
+    """The newest versions of models that somebody has left: a person makes the next."""
+    found = []
+    for model in model_records(tx):
+        if model.superseded_by is None and model.left:
+            who = ", ".join(member.code for member in model.left)
+            why = f"{who} left it: mien model rebuild {model.name}"
+            found.append(MissingRun("", f"{model.name} {model.version}", "", model.key, why))
     return found
 
 

@@ -85,8 +85,8 @@ programs, has the same heights not rounded: channel `Y` in millimetres, channel 
 _RIGS = f"""## Rigs and face models
 
 {{rigs}} subjects have a rig in `rigs/<id>/`: the neutral face and 52 blendshapes, named as ARKit names them, made of
-the subject's registered meshes; `weights.json` says with which weights each expression is in it, `rig.glb` plays them. A
-rig is here where every take that it was made of is.
+the subject's registered meshes; `weights.json` says with which weights each expression is in it, `rig.glb` plays them.
+A rig is here where every take that it was made of is.
 
 A face model (`models/`) is made of the rigs of many subjects, each of whom consented to that (a consent of its own);
 some of them may not be in this release otherwise. Its card says how it was made and what it must not be used for. Where

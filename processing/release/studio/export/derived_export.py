@@ -110,7 +110,7 @@ def _rig_job(subject: SelectedSubject, store: Store, rights: Rights, facts: Rele
 
     def write(folder: Path) -> list[str]:
         (folder / RIG.at(subject.index)).parent.mkdir(parents=True, exist_ok=True)
-        for file, sha256 in files.items():
+        for file, sha256 in files:
             store.copy(sha256, folder / file.at(subject.index))
         template = load_template(store.local_path(rig.template))
         # Without the texture: it would show the eyes, and is here as a file of its own.
@@ -122,9 +122,9 @@ def _rig_job(subject: SelectedSubject, store: Store, rights: Rights, facts: Rele
             facts=said,
         )
         write_glb(folder / RIG_GLB.at(subject.index), made)
-        return [*(file.at(subject.index) for file in files), RIG_GLB.at(subject.index)]
+        return [*(file.at(subject.index) for file, _ in files), RIG_GLB.at(subject.index)]
 
-    key = _key("rig", subject.index, sorted(files.values()), rig.template, rights, said)
+    key = _key("rig", subject.index, [sha256 for _, sha256 in files], rig.template, rights, said)
     return DerivedJob(f"rig_{subject.index}", key, write)
 
 
@@ -136,15 +136,17 @@ def _model_job(model: SelectedModel, store: Store, *, facescape: bool) -> Derive
 
     def write(folder: Path) -> list[str]:
         (folder / at(MODEL)).parent.mkdir(parents=True, exist_ok=True)
-        for file, sha256 in files.items():
+        for file, sha256 in files:
             store.copy(sha256, folder / at(file))
-        paths = [at(file) for file in files]
+        paths = [at(file) for file, _ in files]
         if facescape:
             write_facescape_model(folder / at(MODEL_FACESCAPE), read_model(folder / at(MODEL)))
             paths.append(at(MODEL_FACESCAPE))
         return paths
 
-    return DerivedJob(f"model_{model.folder}", _key("model", model.folder, sorted(files.values()), facescape), write)
+    return DerivedJob(
+        f"model_{model.folder}", _key("model", model.folder, [sha256 for _, sha256 in files], facescape), write
+    )
 
 
 def _key(*what: object) -> str:

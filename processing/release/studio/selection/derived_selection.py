@@ -46,8 +46,8 @@ class SelectedModel:
         return model_folder(self.name, self.version)
 
     @property
-    def files(self) -> Mapping[ReleasedFile, str]:
-        """What a release has of it -> SHA-256."""
+    def files(self) -> list[tuple[ReleasedFile, str]]:
+        """What a release has of it, and its SHA-256."""
         return derived_files(LAYOUT.study_files, self.run.outputs)
 
 
@@ -60,9 +60,9 @@ class SkippedModel:
     why: str
 
 
-def derived_files(files: Sequence[ReleasedFile], outputs: Mapping[str, str]) -> dict[ReleasedFile, str]:
-    """Those files that a stage made -> SHA-256."""
-    return {file: outputs[file.output] for file in files if file.stage and file.output in outputs}
+def derived_files(files: Sequence[ReleasedFile], outputs: Mapping[str, str]) -> list[tuple[ReleasedFile, str]]:
+    """Those files that a stage made, and their SHA-256."""
+    return [(file, outputs[file.output]) for file in files if file.stage and file.output in outputs]
 
 
 def find_rigs(tx: Session, filed: StoredFiles, sessions: Mapping[str, str]) -> dict[str, SelectedRig | str]:
@@ -101,22 +101,24 @@ def select_models(tx: Session, filed: StoredFiles, day: date) -> tuple[tuple[Sel
     """Of each model the newest version that may leave on `day`; the others' newest, and why it stays."""
     by_name: dict[str, list[LeavingModel]] = {}
     for model in leaving_models(tx, day):
-        by_name.setdefault(model.name, []).append(model)
+        by_name.setdefault(model.record.name, []).append(model)
     chosen: list[SelectedModel] = []
     skipped: list[SkippedModel] = []
-    runs = runs_of(tx, {m.job_id for models in by_name.values() for m in models if m.job_id is not None})
+    jobs = {m.record.job_id for models in by_name.values() for m in models}
+    runs = runs_of(tx, {job for job in jobs if job is not None})
     for name, models in by_name.items():
-        newest = models[-1]
         why = ""
         for model in reversed(models):
-            run = runs.get(model.job_id) if model.job_id is not None else None
+            record = model.record
+            run = runs.get(record.job_id) if record.job_id is not None else None
             problem = model.why_not or _model_problem(filed, run)
             why = why or problem
             if run is not None and not problem:
-                chosen.append(SelectedModel(model.model_id, name, model.version, model.members, run))
+                members = frozenset(member.subject_id for member in record.members)
+                chosen.append(SelectedModel(record.id, name, record.version, members, run))
                 break
         else:
-            skipped.append(SkippedModel(name, newest.version, why))
+            skipped.append(SkippedModel(name, models[-1].record.version, why))
     return tuple(chosen), skipped
 
 
@@ -133,5 +135,5 @@ def models_still_leave(tx: Session, day: date, models: Collection[SelectedModel]
     """Names of those that may not leave any more; a withdrawal waits until this transaction ends."""
     if not models:
         return []
-    may = {model.model_id for model in leaving_models(tx, day, lock=True) if not model.why_not}
+    may = {model.record.id for model in leaving_models(tx, day, lock=True) if not model.why_not}
     return [model.folder for model in models if model.model_id not in may]

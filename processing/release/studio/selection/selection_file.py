@@ -200,9 +200,8 @@ def propose(
 
 def _model_lines(selection: Selection) -> Iterator[ModelLine]:
     for model in selection.models:
-        yield ModelLine(
-            model.name, model.version, "publish", members=len(model.members), files=digest_of(model.files.values())
-        )
+        files = digest_of(sha256 for _, sha256 in model.files)
+        yield ModelLine(model.name, model.version, "publish", members=len(model.members), files=files)
     for kept in selection.models_kept:
         yield ModelLine(kept.name, kept.version, "leave_out", kept.why)
 

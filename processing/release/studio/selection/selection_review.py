@@ -97,7 +97,7 @@ def _models(selection: Selection, reviewed: Reviewed) -> tuple[tuple[SelectedMod
         model = may.get((line.name, line.version))
         if model is None:
             problems.append(f"model {line.name} {line.version}  {why_not.get(line.name, 'may not leave any more')}")
-        elif line.files != digest_of(model.files.values()):
+        elif line.files != digest_of(sha256 for _, sha256 in model.files):
             problems.append(f"model {line.name} {line.version}  was made anew since the review")
         else:
             chosen.append(model)

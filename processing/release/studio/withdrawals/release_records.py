@@ -51,14 +51,13 @@ def _model_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...
         versions.setdefault(earlier.model_id, []).append(earlier)
     if not versions:
         return ()
-    models = leaving_models(tx, day)
-    usable = {model.model_id for model in models if not model.why_not}
+    usable = {model.record.id: model.record for model in leaving_models(tx, day) if not model.why_not}
     found = []
     for model_id, held in versions.items():
         if model_id in usable:
             continue
         mine = held[0]
-        later = [m for m in models if m.name == mine.name and m.version > mine.version and m.model_id in usable]
+        later = [m.version for m in usable.values() if m.name == mine.name and m.version > mine.version]
         found.append(
             Tombstone(
                 code=model_folder(mine.name, mine.version),
@@ -66,7 +65,7 @@ def _model_tombstones(tx: Session, name: str, day: date) -> tuple[Tombstone, ...
                 last_version=held[-1].release_version,
                 what="model",
                 versions=tuple(earlier.release_version for earlier in held),
-                next=model_folder(later[-1].name, later[-1].version) if later else "",
+                next=model_folder(mine.name, max(later)) if later else "",
             )
         )
     return tuple(found)
