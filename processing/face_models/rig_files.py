@@ -13,7 +13,7 @@ from common.take_codes import TakeLabel
 from processing.errors import DataError, MeshError
 from processing.face_models.blendshapes.build_rig import build_rig
 from processing.face_models.blendshapes.rig import Rig, write_rig
-from processing.face_models.exports.rig_targets import rig_targets
+from processing.face_models.exports.rig_targets import model_rig, rig_targets
 from processing.face_models.face_model import FaceModel
 from processing.face_models.fit_files import FitInputs, check_scans, read_scans
 from processing.face_models.fitting.face_fit import FaceFit
@@ -67,13 +67,13 @@ def rig_files(
         meshes = _read_meshes(model, registered_meshes(subject), part(progress, 0.1, 0.3))
         progress(0.3, "fitting the model")
         fits = _subject_fits(model, meshes)
-        rig = refined_rig(model, fits, meshes, part(progress, 0.4, 0.8)) if refine else model_rig(model, fits)
+        rig = refined_rig(model, fits, meshes, part(progress, 0.4, 0.8)) if refine else fitted_rig(model, fits)
     else:
         scans, points = read_scans(given.scans, given.landmarks, part(progress, 0.1, 0.3))
         found = fit_surfaces(model, scans, points, settings=given.settings, progress=part(progress, 0.3, 0.8))
         fits = dict(zip((path.stem for path in given.scans), found, strict=True))
         _require_trust(fits)
-        rig = model_rig(model, fits)
+        rig = fitted_rig(model, fits)
     progress(0.8, "writing")
     out.mkdir(parents=True, exist_ok=True)
     folder = out / "obj" if objs else None
@@ -90,7 +90,7 @@ def refined_rig(
 
     What the model gives the fitted identity where there is no neutral, or nothing else.
     """
-    plain = model_rig(model, fits)
+    plain = fitted_rig(model, fits)
     if len(_neutrals(meshes)) != 1 or len(meshes) < 2:
         return plain
     topology = model.topology
@@ -107,15 +107,10 @@ def refined_rig(
     return replace(rig, figures={**rig.figures, **plain.figures})
 
 
-def model_rig(model: FaceModel, fits: Mapping[str, FaceFit]) -> Rig:
+def fitted_rig(model: FaceModel, fits: Mapping[str, FaceFit]) -> Rig:
     """The shapes that the model gives the identity of fits that share it. fits: by the examples' labels."""
-    identity = next(iter(fits.values())).identity
-    shapes = model.shapes(identity).astype(np.float32)
-    return Rig(
-        names=model.units,
-        neutral_mm=shapes[0],
-        shapes_mm=shapes[1:],
-        topology=model.topology.topology,
+    return replace(
+        model_rig(model, next(iter(fits.values())).identity),
         examples=tuple(fits),
         weights=np.array([fit.weights for fit in fits.values()]),
         figures={"model": {"name": model.name, "version": model.version}},
