@@ -14,7 +14,6 @@ The models are made of true rigs (--rigs truth), or of rigs that are made from t
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -24,6 +23,7 @@ import numpy as np
 from measured import peak_rss_gb
 
 from processing.face_models.bilinear.build_model import ModelSettings, build_model
+from processing.face_models.blendshapes.build_rig import build_rig
 from processing.face_models.blendshapes.rig import Rig, write_rig
 from processing.face_models.crossings import count_crossings
 from processing.face_models.evaluation import HeldOutMesh, evaluate, evaluated_vertices, face_components
@@ -31,21 +31,19 @@ from processing.face_models.evaluation_curves import curves_svg
 from processing.face_models.face_model import FaceModel
 from processing.face_models.model_card import Member
 from processing.geometry.topology import topology_id
+from processing.synthetic.face_population import population
 from processing.synthetic.face_study import LABELS, StudySubject, face_study
+from processing.template.face_units import FaceUnits
 
 ICT = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
 POPULATIONS = ("anny", "ict")
 SEED = 17
 
 
-def rig_of(subject: StudySubject, made: bool) -> Rig:
-    """The subject's rig: the true one, or that which is made from its meshes."""
-    if made:
-        from processing.registration.unit_transfer import units_for
-
-        from processing.face_models.blendshapes.build_rig import build_rig
-
-        return build_rig(subject.template, units_for(subject.template), subject.meshes)
+def rig_of(subject: StudySubject, units: FaceUnits | None) -> Rig:
+    """The subject's rig: made from its meshes by the generic units of its population, or the true one without."""
+    if units is not None:
+        return build_rig(subject.template, units, subject.meshes)
     truth = subject.truth
     weights = np.stack([truth.weights[label] for label in LABELS])
     topology = topology_id(subject.template.mesh)
@@ -55,26 +53,27 @@ def rig_of(subject: StudySubject, made: bool) -> Rig:
 class Study:
     """A population's model, its members' meshes where they are compared, and the held-out people."""
 
-    def __init__(self, population: str, asked: argparse.Namespace, work: Path) -> None:
+    def __init__(self, name: str, asked: argparse.Namespace, work: Path) -> None:
         started = time.process_time()
         vertices = asked.vertices or None
-        subjects = face_study(asked.train + asked.held_out, SEED, population, vertices=vertices, ict=ICT)
+        people = population(name, vertices, ICT)
+        made = FaceUnits(people.units, people.units_mm, topology_id(people.template.mesh))
+        units = made if asked.rigs == "made" else None
+        subjects = face_study(asked.train + asked.held_out, SEED, name, vertices=vertices, ict=ICT)
         rigs: dict[str, Path] = {}
         members, self.held_out, meshes = [], [], []
-        some = None
         for number, subject in enumerate(subjects):
             if number >= asked.train:
                 self.held_out += [HeldOutMesh(subject.code, k, v.astype(np.float32)) for k, v in subject.meshes.items()]
                 continue
-            path = work / f"{population}-{subject.code}.npz"
-            write_rig(path, rig_of(subject, asked.rigs == "made"))
+            path = work / f"{name}-{subject.code}.npz"
+            write_rig(path, rig_of(subject, units))
             rigs[subject.code] = path
             members.append(Member(subject.code, str(subject.age // 10 * 10), subject.gender))
             meshes += [m.astype(np.float32) for m in subject.meshes.values()]
-            template = subject.template
-        self.made_s = time.process_time() - started
-        settings = ModelSettings(name=population, identities=asked.identities)
-        self.model: FaceModel = build_model(template, rigs, None, members, settings)
+            self.made_s = time.process_time() - started
+        settings = ModelSettings(name=name, identities=asked.identities)
+        self.model: FaceModel = build_model(people.template, rigs, None, members, settings)
         some = np.flatnonzero(evaluated_vertices(self.model))
         count = self.model.identity_count + len(self.model.units)
         self.components = face_components(meshes, some, self.model.topology.mesh.vertices_mm, count)
@@ -133,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -54,7 +54,7 @@ def build(
     from processing.farm.study_model import ModelSelection, build_model
 
     assert selection is not None
-    takes, sha256 = _selected(selection)
+    takes, sha256 = selected(selection)
     with _Records(home, database, template, device) as records:
         built = build_model(
             *records.studio, name, ModelSelection(takes, sha256, params), records.stage, records.display
@@ -154,7 +154,7 @@ def _build_from(
     print(f"Rigs are kept in {out.with_suffix('.work')}; remove it when the model is as you want it.")
 
 
-def _selected(path: Path) -> tuple[dict[str, tuple[str, ...]], str]:
+def selected(path: Path) -> tuple[dict[str, tuple[str, ...]], str]:
     """Subjects that are to be published with the takes that the file names; the file's hash."""
     from processing.release.studio.selection.selection_file import read_selection
 

@@ -6,8 +6,10 @@ error curve, beside principal components of the same number of parameters, and b
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats, Floats32, Ints64
 from common.progress import Progress, no_progress
@@ -20,6 +22,7 @@ from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.procrustes import fit_motion
 from processing.template.template import SKIN
 
+Vertices = NDArray[np.floating[Any]]
 BIN_MM, MOST_MM = 0.01, 20.0
 #: Next to nothing is believed beforehand: what is asked is how near the model can come, not who is likely.
 NEAREST = VertexFitSettings(prior=FitPrior(identity=0.02, rest=0.0, spread=0.02), cell_mm=3.0, iterations=20)
@@ -107,7 +110,7 @@ class FaceComponents:
         return motion(face)
 
 
-def face_components(meshes: Iterable[Floats], some: Ints64, reference_mm: Floats, count: int) -> FaceComponents:
+def face_components(meshes: Iterable[Vertices], some: Ints64, reference_mm: Floats, count: int) -> FaceComponents:
     """The first `count` components of meshes (V, 3), each moved onto a reference (V, 3) by the best rigid motion.
 
     Fewer where there are fewer meshes. Raises DataError for fewer than three.
@@ -115,8 +118,9 @@ def face_components(meshes: Iterable[Floats], some: Ints64, reference_mm: Floats
     reference = reference_mm[some]
     rows = []
     for mesh in meshes:
-        motion = fit_motion(mesh[some], reference, with_scale=False)
-        rows.append(motion(mesh[some]).astype(np.float32).ravel())
+        points = np.asarray(mesh[some], dtype=np.float64)
+        motion = fit_motion(points, reference, with_scale=False)
+        rows.append(motion(points).astype(np.float32).ravel())
     if len(rows) < 3:
         raise DataError(f"principal components need three meshes of the model's members or more; there are {len(rows)}")
     matrix = np.stack(rows)

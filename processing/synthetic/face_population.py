@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from common.array_types import Floats, Ints32
+from common.array_types import Floats, Floats32, Ints32
 from common.bounded.npz_files import read_npz
 from processing.errors import DataError
 from processing.geometry.mesh import Mesh, Surface, submesh
@@ -55,7 +55,7 @@ class Population:
     with_eyes: Callable[[Floats, Floats], Floats]
 
     @property
-    def units_mm(self) -> Floats:
+    def units_mm(self) -> Floats32:
         """(U, V, 3) the generic units' offsets in the template's topology, eyes behind their lids, float32."""
         average = self.control.vertices_mm
         rest = self.with_eyes(average, average)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from common.array_types import Floats, Ints32
 from processing.geometry.mesh import Mesh
@@ -12,7 +11,8 @@ from processing.geometry.sparse_cholesky import Factor, graph_laplacian
 from processing.template.part_contacts import EYES, eye_surface, sphere_centre
 from processing.template.template import Labels
 
-SLOPE = 0.6  # by which it rises at most from the lids' rim towards the eyeball
+GROOVE_MM = 1.0  # over which it rises from the lids' rim to where it is
+SLOPE = 1.5  # by which it rises at most
 _STEPS = np.linspace(0.0, 1.0, 4, endpoint=False)
 
 
@@ -35,12 +35,23 @@ class EyeSheet:
         out /= np.linalg.norm(out, axis=1, keepdims=True).clip(1e-9)
         bulge = vertices_mm[self.inside] - flat
         height = (bulge * out).sum(axis=1)
-        a, b = rim[self.rim_edges[:, 0]], rim[self.rim_edges[:, 1]]
-        line = (a + _STEPS[:, None, None] * (b - a)).reshape(-1, 3)
-        most = SLOPE * cKDTree(line).query(flat)[0]
-        allowed = np.minimum(height, most)
+        to_rim = _smooth_distance(flat, rim[self.rim_edges])
+        most = SLOPE * to_rim
+        wanted = height * (1 - np.exp(-to_rim / GROOVE_MM))
+        allowed = np.where(wanted > 0, wanted * most / (wanted.clip(0) ** 4 + most**4 + 1e-12) ** 0.25, wanted)
         aside = (bulge - height[:, None] * out) * (allowed / np.maximum(height, 1e-6)).clip(0, 1)[:, None]
         return np.asarray(flat + allowed[:, None] * out + aside)
+
+
+def _smooth_distance(points: Floats, edges: Floats) -> Floats:
+    """(N,) about how far points (N, 3) are from the edges (M, 2, 3) of a rim, mm; without a crease between its sides.
+
+    From the sum of the third powers of one over the distance, along the rim: twice the inverse square for a line.
+    """
+    line = (edges[:, 0] + _STEPS[:, None, None] * (edges[:, 1] - edges[:, 0])).reshape(-1, 3)
+    length = np.tile(np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1) / len(_STEPS), len(_STEPS))
+    square = (points**2).sum(1)[:, None] + (line**2).sum(1) - 2 * points @ line.T
+    return np.asarray(1 / np.sqrt((square.clip(1e-4) ** -1.5 @ length) / 2))
 
 
 def eye_sheets(mesh: Mesh, parts: Labels, landmarks_mm: Floats) -> tuple[EyeSheet, ...]:

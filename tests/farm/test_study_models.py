@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
+from common.files.hashes import file_sha256
 from db.consents.study_settings import StudySettings
 from db.engine import reading, transaction
 from db.erasure.erasures import erase_subject
@@ -23,11 +25,20 @@ from db.studio import StudioRecords
 from db.subject_data.consent_receipts import as_text, receipt_of
 from db.subject_data.subject_rows import subject_records
 from db.subjects import get_subject, give_consent, withdraw_consent
+from processing.commands.model_study import selected
 from processing.farm import study_model
 from processing.farm.daemon import FarmDaemon
 from processing.farm.model_names import ModelRefused
 from processing.farm.scheduling.missing_runs import models_to_rebuild
 from processing.farm.study_model import BuiltModel, ModelSelection, build_model, rebuild_model
+from processing.release.studio.selection.selection_file import (
+    Review,
+    SelectionFile,
+    SubjectLine,
+    judged_by,
+    write_selection,
+)
+from processing.release.studio.selection.selection_rules import Options, Quality, Split
 
 STAGES = tuple(str(Path(__file__).parent / folder) for folder in ("toy_stages", "subject_stages"))
 CODES = ("S001", "S002", "S003")
@@ -211,3 +222,40 @@ def test_a_call_that_was_interrupted_before_its_record_goes_on(study: Any, monke
     assert (again.runs, again.record.version) == (0, 1)
     with reading(study.engine) as tx:
         assert tx.scalars(select(Job.state).where(Job.stage == "summarise")).all() == [JobState.DONE]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_commands_say_who_is_in_which_version_and_who_left(study: Any) -> None:
+    from processing.commands.model import app
+
+    where = ["--home", str(study.home), "--database", study.url]
+    build(study, *CODES)
+    with transaction(study.engine) as tx:
+        withdraw_consent(tx, get_subject(tx, "S002"), [ConsentScope.STATISTICAL_MODEL])
+    listed = CliRunner().invoke(app, ["list", *where, "--json"])
+    (said,) = json.loads(listed.stdout)
+    assert (said["name"], said["version"], said["stands"]) == ("faces", 1, False)
+    assert said["members"] == list(CODES)
+    assert [(left["code"], left["why"]) for left in said["left"]] == [("S002", "consent")]
+    shown = CliRunner().invoke(app, ["status", "faces", *where])
+    assert "S002 (consent)" in shown.stdout
+    assert "mien model rebuild faces" in shown.stdout
+    unknown = CliRunner().invoke(app, ["status", "others", *where])
+    assert isinstance(unknown.exception, NotFound)
+    neither = CliRunner().invoke(app, ["build", "faces", *where])
+    assert isinstance(neither.exception, ModelRefused)
+
+
+def test_a_selection_gives_its_published_subjects_with_their_takes(tmp_path: Path) -> None:
+    day = datetime.now(UTC).date()
+    rules = (Quality(), Split())
+    lines = (
+        SubjectLine(code="S001", decision="publish", research_release=day, takes={"1_neutral": "x", "2_smile": "y"}),
+        SubjectLine(code="S002", decision="hold_back", research_release=day, takes={"1_neutral": "x"}),
+        SubjectLine(code="S003", decision="leave_out"),
+    )
+    file = SelectionFile(1, "faces", day, judged_by(*rules), Review(), *rules, Options(), lines)
+    write_selection(tmp_path / "selection.toml", file)
+    takes, sha256 = selected(tmp_path / "selection.toml")
+    assert takes == {"S001": ("1_neutral", "2_smile")}
+    assert sha256 == file_sha256(tmp_path / "selection.toml")

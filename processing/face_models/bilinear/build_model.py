@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from common.array_types import Floats, Floats32
 from common.progress import Progress, no_progress, part
@@ -67,11 +68,22 @@ def build_model(
     """
     members = sorted(members, key=lambda m: m.code)
     slabs = _rigs(template, rigs, members, settings)
+    # Sums are then in one order, however many processors the machine has.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _model(template, slabs, rigs, textures or {}, members, settings, progress)
+
+
+def _model(
+    template: Template, slabs: Sequence[RigSlabs], rigs: Mapping[str, Path], textures: Mapping[str, MemberTexture],
+    members: Sequence[Member], settings: ModelSettings, progress: Progress,
+) -> FaceModel:  # fmt: skip
     units = slabs[0].names
     tensor = ShapeTensor(slabs, 1 + len(units))
     identities = min(settings.identities, len(members) - 1)
     expressions = settings.expressions or 1 + len(units)
-    has_colour = bool(textures) and all(m.code in (textures or {}) for m in members) and template.mesh.uvs is not None
+    without = sum(m.code not in textures for m in members)
+    has_colour = not without and template.mesh.uvs is not None
+    colours = f"light matched by {settings.colour.matching}" if has_colour else f"none: {without} without a texture"
     shape_end = 0.8 if has_colour else 0.98
     modes = tucker(
         tensor, identities, expressions, sweeps=settings.sweeps, progress=part(progress, 0, 0.65 * shape_end)
@@ -80,13 +92,13 @@ def build_model(
     mean, deviation = own.mean(axis=0), own.std(axis=0)
     shapes = _shapes(tensor, units, modes, (mean, deviation), settings, part(progress, 0.65 * shape_end, shape_end))
     albedo, colour_share = None, None
-    if has_colour and textures is not None:
+    if has_colour:
         albedo, colour_share = _albedo(template, textures, members, settings, part(progress, shape_end, 0.98))
     weights = np.concatenate([rig.weights for rig in slabs])
     card = ModelCard(
         members=len(members),
         groups=grouped(members),
-        method=_method(settings, template, identities, expressions, units),
+        method=_method(settings, template, identities, expressions, units) | {"colours": colours},
         figures=_figures(modes, shapes, colour_share),
         lineage={"template": topology_id(template.mesh), "rigs": _checksums([rigs[m.code] for m in members])},
     )
@@ -185,7 +197,6 @@ def _method(
         "units": len(units),
         "unit_names": "ARKit's",
         "stored_tolerance_mm": settings.tolerance_mm,
-        "colours_matched_by": str(settings.colour.matching),
     }
 
 

@@ -62,9 +62,7 @@ def facescape_arrays(model: FaceModel) -> tuple[Arrays, Ints64]:
     """All but the core, by name, and (V,) the model's vertices in FaceScape's order. Raises ModelError."""
     topology, mesh = model.topology, model.topology.mesh
     if mesh.uvs is None or mesh.uv_triangles is None:
-        raise ModelError(
-            f"model {model.name} has no UVs, and FaceScape's code asks for them: model export --format gltf"
-        )
+        raise ModelError(f"model {model.name} has no UVs, and FaceScape's code asks for them: export it as gltf or obj")
     kept = _kept_units(model)
     order = np.concatenate([np.flatnonzero(topology.frontal), np.flatnonzero(~topology.frontal)])
     place = np.empty(len(order), np.int64)

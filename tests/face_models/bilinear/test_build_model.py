@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_model import egg_template
 from small_study import member_rig, write_study
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from processing.face_models.bilinear.build_model import ModelSettings, build_model
 from processing.face_models.bilinear_shapes import ModelError
@@ -77,6 +78,21 @@ def test_the_order_of_members_does_not_matter(study: Study, model: FaceModel, tm
     shuffled = [members[i] for i in np.random.default_rng(0).permutation(len(members))]
     again = build_model(egg_template(), dict(reversed(rigs.items())), None, shuffled, SETTINGS)
     assert digest(again, tmp_path / "a.npz") == digest(model, tmp_path / "b.npz")
+
+
+def test_how_many_processors_there_are_does_not_matter(study: Study, model: FaceModel, tmp_path: Path) -> None:
+    rigs, members = study
+    threads: set[int] = set()
+
+    def progress(done: float, message: str) -> None:
+        del done, message
+        threads.update(int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas")
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        busy = build_model(egg_template(), rigs, None, members, SETTINGS, progress=progress)
+    # With two, sums are in another order: members by the hundred then give other bits.
+    assert 1 in threads
+    assert digest(busy, tmp_path / "a.npz") == digest(model, tmp_path / "b.npz")
 
 
 def test_fewer_expression_parameters_are_an_approximation(study: Study) -> None:

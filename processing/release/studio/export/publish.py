@@ -22,7 +22,7 @@ from common.guarding.file_modes import share_with_others
 from common.progress import Progress, no_progress
 from processing.release.formats.errors import ReleaseError
 from processing.release.formats.manifest import MANIFEST, Manifest
-from processing.release.formats.released_files import CONVENTIONS, DATACITE, LAYOUT, LICENCE, SHARED_FILES
+from processing.release.formats.released_files import CONVENTIONS, DATACITE, LAYOUT, LICENCE, MODEL, SHARED_FILES
 
 FOLDER, HUGGINGFACE, ZENODO = "folder", "huggingface", "zenodo"
 TARGETS = (HUGGINGFACE, ZENODO)
@@ -139,9 +139,11 @@ def _zenodo(
     shared, subjects = _by_subject([entry.path for entry in manifest.files])
     upload = out / "files"
     beside = [path for path in shared if path in _BESIDE]
-    rest = [path for path in shared if path not in _BESIDE]
-    groups = _grouped(subjects, ZENODO_FILES - len(beside) - len(_manifest_files(release)) - 1)
-    _pack(release, {"shared": rest} | groups, upload, f"{manifest.name}-{manifest.version}-", progress)
+    models = [path for path in shared if LAYOUT.kind_of(path) == MODEL.kind]
+    rest = [path for path in shared if path not in _BESIDE and path not in models]
+    whole = {"shared": rest} | ({"models": models} if models else {})
+    groups = _grouped(subjects, ZENODO_FILES - len(beside) - len(_manifest_files(release)) - len(whole))
+    _pack(release, whole | groups, upload, f"{manifest.name}-{manifest.version}-", progress)
     _copy(release, [*beside, *_manifest_files(release)], upload, no_progress)
     if not (release / DATACITE.path).is_file():
         raise ReleaseError(f"{release} holds tombstones alone: send its manifest to the holders (mien release notices)")
@@ -180,7 +182,7 @@ def zenodo_record(said: Mapping[str, Any], *, gated: bool) -> dict[str, Any]:
 
 
 def _by_subject(paths: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Paths that are nobody's, and those of each subject, by its index."""
+    """Paths of no single subject (lists, models), and those of each subject, by its index."""
     shared: list[str] = []
     subjects: dict[str, list[str]] = {}
     for path in paths:
