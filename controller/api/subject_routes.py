@@ -48,6 +48,11 @@ def subject_router(studio: Studio, run: Sequence[Depends], manage: Sequence[Depe
     def subjects() -> dict[str, Any]:
         return {"subjects": [asdict(subject) for subject in studio.study.subjects.all()]}
 
+    @api.get("/{subject}/rig", dependencies=run)
+    def rig(subject: str) -> dict[str, Any]:
+        found = studio.study.subjects.rig(subject)
+        return {"rig": None if found is None else asdict(found)}
+
     @api.post("", dependencies=run)
     def add(body: SubjectBody) -> dict[str, Any]:
         return asdict(studio.study.subjects.add(body.age, body.gender, None))

@@ -22,4 +22,5 @@ PICTURES = {
     ("preview", "landmarks"): "landmarks, projected into photographs",
     ("preview", "displacement"): "displacement map",
 }
+RIG_PICTURE = ("blendshapes", "quality")  # of a subject, over all its takes: its 52 units as a sheet
 STAGES = ("reconstruct", "landmarks", "register", "texture", "bake", "preview")  # as a take goes through them

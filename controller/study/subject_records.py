@@ -7,6 +7,8 @@ from datetime import date
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from controller.study.farm_records import run_data
+from controller.study.stage_outputs import RIG_PICTURE
 from db.consents.capture_consent import CaptureConsent, today
 from db.consents.consent_rules import SignedForm
 from db.consents.study_settings import StudySettings
@@ -15,6 +17,7 @@ from db.engine import reading, transaction
 from db.errors import ConsentError
 from db.models import CaptureSession, ConsentScope, Gender, Subject
 from db.settings import Settings
+from db.stage_runs.subject_runs import subject_runs
 from db.subject_data.retention import retention
 from db.subjects import ConsentLine, SubjectLine, add_subject, get_subject, give_consent, list_subjects
 
@@ -41,6 +44,20 @@ class SubjectShown:
     standing: str  # of its consent today: a CaptureConsent's value, or "erased"
     consents: tuple[ConsentShown, ...]  # the newest of each scope
     sessions: tuple[str, ...]  # codes, the oldest first
+
+
+@dataclass(frozen=True)
+class RigShown:
+    """The newest run that makes a subject's rig of all its takes."""
+
+    session: str
+    takes: tuple[str, ...]  # labels of those that it was made of
+    stands: bool  # whether these are the session's accepted takes still
+    state: str
+    reason: str  # why it is not done; "" when it is
+    verdict: str | None
+    reasons: tuple[str, ...]
+    picture: str | None  # SHA-256 of the sheet of its units; None where nothing may be shown
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,22 @@ class SubjectRecords:
             for code, session in tx.execute(query.order_by(CaptureSession.id)):
                 sessions.setdefault(code, []).append(session)
         return [_shown(line, until, tuple(sessions.get(line.code, ()))) for line in lines]
+
+    def rig(self, code: str) -> RigShown | None:
+        """The subject's rig as the farm has it; None where none was asked for. Raises NotFound."""
+        stage, output = RIG_PICTURE
+        with reading(self._engine) as tx:
+            get_subject(tx, code)
+            runs = subject_runs(tx, stage, [code])
+        if not runs:
+            return None
+        newest = runs[0]
+        data = run_data(newest.run)
+        made = newest.run.files.get(output)
+        return RigShown(
+            newest.session, newest.takes, newest.stands, data["state"], data["reason"], newest.run.verdict,
+            tuple(newest.run.reasons), made.sha256 if made else None,
+        )  # fmt: skip
 
     def add(self, age: int | None, gender: Gender | None, consent: SignedConsent | None) -> RecordedConsent:
         """A new subject under the next free code, with what it has signed. Raises RecordError, ConsentError."""

@@ -37,6 +37,10 @@ RIG_WEIGHTS = OutputName("blendshapes", "weights")
 RIG_REPORT = OutputName("blendshapes", "report")
 RIG_REVIEW = OutputName("blendshapes", "review")
 RIG_PICTURE = OutputName("blendshapes", "quality")
+MODEL = OutputName("bilinear", "model")
+MODEL_CARD = OutputName("bilinear", "card")
+MODEL_CARD_DATA = OutputName("bilinear", "card_data")
+MODEL_PICTURE = OutputName("bilinear", "quality")
 TAKE_FIGURES = OutputName(PREVIEW, "quality")
 # Pictures for a person -> what is said of them, in the order of a report.
 CAPTIONS = {

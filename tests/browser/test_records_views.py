@@ -260,3 +260,24 @@ def test_no_view_is_wider_than_its_screen(page: Any, width: int, height: int) ->
         page.wait_for_function(f"() => document.querySelector('#view-{view}').childElementCount > 0")
         assert page.evaluate(WIDER) == [0, 0], view
     page.set_viewport_size({"width": 1366, "height": 768})
+
+
+def test_a_subjects_rig_is_shown_as_a_sheet(page: Any, study: Any) -> None:
+    writer, _, _ = study
+    code = writer.subject(ConsentScope.RESEARCH_RELEASE)
+    session = writer.session(code, accepted=2)
+    takes = [f"{session}-E0{position}-1" for position in (1, 2)]
+    for take in takes:
+        writer.processed(take)
+    sheet = writer.rig(session, takes, verdict="review")
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]")
+    view = show(page, "sessions")
+    view.locator(".subject-list button", has_text=code).click()
+    rig = view.get_by_role("figure", name="Rig")
+    rig.locator("img").wait_for()
+    assert rig.locator("img").get_attribute("src") == f"/api/artefacts/{sheet}"
+    assert f"of 2 expressions of {session}" in rig.inner_text()
+    assert "holes: 2.1 cm2 under the chin" in rig.inner_text()
+    page.wait_for_function("() => document.querySelector('.rig-sheet img').naturalWidth === 160")
+    assert accessibility_faults(page) == []

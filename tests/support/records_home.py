@@ -33,7 +33,7 @@ from db.protocols import FACESCAPE, ProtocolData, install_protocol
 from db.rigs import rig_records
 from db.stage_runs import job_queue
 from db.stage_runs.artefacts import OutputFile
-from db.stage_runs.job_queue import InputFile, JobSpec
+from db.stage_runs.job_queue import InputFile, InputMade, JobSpec
 from db.stage_runs.run_reviews import save_run_review
 from db.store import Store
 from db.subjects import add_subject, give_consent
@@ -152,6 +152,28 @@ class RecordsWriter:
         """Done runs of a take, with their files."""
         for stage in stages:
             self._run(take, stage, verdict)
+
+    def rig(self, session: str, takes: Sequence[str], verdict: str = "accept") -> str:
+        """A subject's rig of these takes, as the farm leaves it: the hash of its picture."""
+        with transaction(self.engine) as tx:
+            rows = [captures.get_take(tx, take) for take in takes]
+            subject = rows[0].session.subject_id
+            meshes = [
+                InputMade(
+                    "meshes", hashlib.sha256(f"register {row.code}".encode()).hexdigest(), "mesh", row.expression.label
+                )
+                for row in rows
+            ]
+            inputs = [InputFile("template", self.files["template"].sha256), *meshes]
+            key = hashlib.sha256(f"blendshapes {session}".encode()).hexdigest()
+            job_queue.enqueue(tx, JobSpec(key, "blendshapes", 1, {}, inputs, subject, priority=1, subjects=[subject]))
+            lease = job_queue.claim(tx, "farm-1", stages=["blendshapes"])
+            assert lease is not None
+            data = picture(f"rig {session}")
+            sheet = OutputFile("quality", self.store.put_bytes(data), len(data), "image/png")
+            job_queue.finish(tx, lease, [sheet])
+            save_run_review(tx, lease.job_id, RunVerdict(verdict), REASONS[verdict], {}, sheet.sha256)
+        return sheet.sha256
 
     def failed(self, take: str, stage: str, why: str) -> str:
         """A run that has failed for good; its key."""

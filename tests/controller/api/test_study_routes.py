@@ -15,6 +15,7 @@ from db.engine import transaction
 from db.models import ConsentScope, JobState
 from db.stage_runs.job_queue import get_job
 from db.subjects import get_subject, withdraw_consent
+from processing.release.formats.released_files import RIG
 from processing.stages import outputs
 
 FORM = hashlib.sha256(b"a signed form").hexdigest()
@@ -52,6 +53,9 @@ def withdraw(writer: RecordsWriter, subject: str) -> None:
 def test_the_names_of_stages_are_those_of_the_farm() -> None:
     known = {outputs.SCAN, outputs.MESH, outputs.TEXTURE, outputs.DISPLACEMENT}
     assert set(stage_outputs.MODELS.values()) == known
+    rig_stage, rig_picture = stage_outputs.RIG_PICTURE
+    assert rig_picture == outputs.REVIEW_PICTURE
+    assert rig_stage == RIG.stage
     assert set(outputs.CAPTIONS) | {outputs.MESH_PICTURE} == set(stage_outputs.PICTURES)
     for name, caption in outputs.CAPTIONS.items():
         assert stage_outputs.PICTURES[name] == caption
@@ -200,6 +204,25 @@ def test_a_start_tells_what_lacks_before_it_is_asked_for(studio: Any) -> None:
     assert {"cameras", "calibration"} <= told["lacking"].keys()
     assert ("short", 1, 3) in [(one["name"], one["version"], one["expressions"]) for one in told["protocols"]]
     assert client.get("/api/sessions/start?profile=none").json()["exit_code"] == 2
+
+
+def test_a_subjects_rig_is_told_and_shown_while_consent_stands(studio: Any) -> None:
+    writer, client = studio
+    subject = writer.subject()
+    session = writer.session(subject, accepted=2)
+    takes = [f"{session}-E0{position}-1" for position in (1, 2)]
+    assert client.get(f"/api/subjects/{subject}/rig").json() == {"rig": None}
+    for take in takes:
+        writer.processed(take)
+    sheet = writer.rig(session, takes, verdict="review")
+    rig = client.get(f"/api/subjects/{subject}/rig").json()["rig"]
+    assert (rig["session"], rig["takes"], rig["stands"]) == (session, ["1_neutral", "2_smile"], True)
+    assert (rig["state"], rig["verdict"], rig["picture"]) == ("done", "review", sheet)
+    assert client.get(f"/api/artefacts/{sheet}").status_code == 200
+    withdraw(writer, subject)
+    assert client.get(f"/api/subjects/{subject}/rig").json()["rig"]["picture"] is None
+    assert client.get(f"/api/artefacts/{sheet}").status_code == 410
+    assert "No subject S999" in client.get("/api/subjects/S999/rig").json()["error"]
 
 
 def test_nobody_without_the_token_is_told_anything(studio: Any) -> None:

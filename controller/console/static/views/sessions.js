@@ -3,9 +3,10 @@
 import { attribute, el, keyed, show, text } from "/static/dom.js";
 import { closeSession } from "/static/records/closing.js";
 import { addSubject, recordConsent } from "/static/records/consent_form.js";
-import { badge, count, day, minute, polling, scopeName, settling, watching } from "/static/records/parts.js";
+import { artefact, badge, count, day, minute, polling, scopeName, settling, watching } from "/static/records/parts.js";
 import { sessionDetail } from "/static/records/session_detail.js";
 import { startSession } from "/static/records/start_form.js";
+import { VERDICTS } from "/static/records/take_pictures.js";
 
 const STANDING = {
   given: ["consents", "good"], not_yet: ["consents later", "look"], none: ["no consent", "look"],
@@ -27,6 +28,7 @@ export function mount(root, app) {
   const list = el("ul", { class: "subject-list", "aria-label": "Subjects" });
   const told = el("p", { class: "faint" });
   const people = el("section", { class: "panel subjects", "aria-label": "Subjects of the study" }, el("div", { class: "row" }, el("h2", {}, "Subjects"), el("span", { class: "gap" }), runs ? add : null), filter, told, list);
+  const rig = el("figure", { class: "rig-sheet", hidden: true, "aria-label": "Rig" });
   const subject = el("section", { class: "panel subject", "aria-label": "Subject" });
   const detail = sessionDetail(app, refresh);
   root.classList.add("records");
@@ -136,10 +138,29 @@ export function mount(root, app) {
         manages && one?.standing !== "erased" ? record : "", runs ? start : "",
       ),
       one ? consents(one) : "",
+      rig,
       held.length ? el("ul", { class: "session-tabs", "aria-label": `Sessions of ${chosen}` }, held.map((session) => tab(session, code))) : el("p", { class: "faint" }, "No session yet."),
     );
+    if (runs) paintRig(chosen);
     if (code) detail.open(code);
     else show(detail.element, false);
+  }
+
+  async function paintRig(code) {
+    if (rig.dataset.subject !== code) rig.replaceChildren();
+    rig.dataset.subject = code;
+    const answer = await app.attempt(() => app.api.get(`/api/subjects/${code}/rig`));
+    if (!answer || rig.dataset.subject !== code) return;
+    const found = answer.rig;
+    show(rig, found);
+    if (!found) return void rig.replaceChildren();
+    const [word, tone] = VERDICTS[found.verdict] ?? [found.state, found.state === "done" ? "" : "look"];
+    const words = found.state === "done" ? `of ${count(found.takes.length, "expression")} of ${found.session}${found.stands ? "" : "; they have changed since"}` : found.reason;
+    rig.replaceChildren(
+      el("figcaption", {}, el("strong", {}, "Rig"), " ", badge(word, tone), el("span", { class: "faint" }, ` ${words}`)),
+      ...(found.reasons.length ? [el("ul", {}, found.reasons.map((reason) => el("li", {}, reason)))] : []),
+      ...(found.picture ? [el("a", { href: artefact(found.picture), target: "_blank" }, el("img", { src: artefact(found.picture), alt: `The 52 units of ${code}`, loading: "lazy" }))] : []),
+    );
   }
 
   function consents(one) {
