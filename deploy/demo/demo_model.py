@@ -35,8 +35,8 @@ def build_demo_model(release: Path, out: Path, seed: int, *, progress: Progress 
     Raises what `build_from_folder` raises.
     """
     people, made = out / "people", out / f"{NAME}.npz"
-    _gather(release, people)
-    _perform(people, seed, part(progress, 0.0, 0.3))
+    photographed = _gather(release, people)
+    _perform(people, PEOPLE if photographed else PEOPLE + 1, seed, part(progress, 0.0, 0.3))
     subjects, stages = read_subjects(people), discover()
     if not made.is_file():
         work = out / "work"
@@ -49,23 +49,28 @@ def build_demo_model(release: Path, out: Path, seed: int, *, progress: Progress 
     return DemoModel(made, pictures, card, len(subjects))
 
 
-def _gather(release: Path, people: Path) -> None:
-    """The registered meshes of a release's subjects, without their textures: the synthetic people have none."""
-    for meshes in sorted(release.glob(f"*/{MESHES}")):
+def _gather(release: Path, people: Path) -> int:
+    """The registered meshes of a release's subjects, without their textures: the synthetic people have none.
+
+    Returns how many subjects; who has the neutral alone shows nothing of how they move, and is left out.
+    """
+    subjects = [meshes for meshes in sorted(release.glob(f"*/{MESHES}")) if len(list(meshes.glob("*.obj"))) > 1]
+    for meshes in subjects:
         for path in sorted(meshes.glob("*.obj")):
             target = people / f"photographed-{meshes.parent.name}" / MESHES / path.name
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(path, target)
+    return len(subjects)
 
 
-def _perform(people: Path, seed: int, progress: Progress) -> None:
+def _perform(people: Path, count: int, seed: int, progress: Progress) -> None:
     """Registered meshes of synthetic people, where they are not there yet; a subject's folder appears whole."""
-    for number in range(PEOPLE):
+    for number in range(count):
         folder = people / f"synthetic-{number + 1}"
         if folder.is_dir():
             continue
-        progress(number / PEOPLE, f"synthetic person {number + 1} of {PEOPLE} performs")
+        progress(number / count, f"synthetic person {number + 1} of {count} performs")
         (subject,) = face_study(1, seed, first=number)
         aside = people / f".{folder.name}"
         for label, vertices in subject.meshes.items():
