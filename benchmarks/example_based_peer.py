@@ -88,9 +88,12 @@ def main() -> None:
             qp_q = -2 * (residual.T @ B_All + gamma[iteration] * Alpha_star[i, :]).flatten()
             Alpha_optimum[i] = solve_qp(P=qp_P, q=qp_q, lb=np.zeros(n), ub=np.ones(n), solver="quadprog")
         print(f"peer: round {iteration + 1} of {n_iterations}, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
-    np.savez(
-        Path(target), seconds=time.perf_counter() - begun, offsets=B_BS_model.transpose(0, 2, 1), weights=Alpha_optimum
-    )
+    offsets = B_BS_model.transpose(0, 2, 1)
+    skull = given["skull"]
+    for offset in offsets:  # as the notebook saves them: laid on the neutral by the skull's landmarks
+        shape = t3d.align_target_to_source((offset + B_0).T, tri.T, skull, B_0.T, tri.T, skull)
+        offset[:] = shape.T - B_0
+    np.savez(Path(target), seconds=time.perf_counter() - begun, offsets=offsets, weights=Alpha_optimum)
 
 
 if __name__ == "__main__":
