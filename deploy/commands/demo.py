@@ -19,11 +19,15 @@ def demo(
     cameras: Annotated[int, typer.Option(min=6, max=200, help="How many cameras the simulated rig has.")] = 68,
     seed: Annotated[int, typer.Option(help="Which synthetic subject sits in the chair.")] = 7,
     height: Annotated[int, typer.Option(min=240, max=4000, help="Height of the photographs, px.")] = 720,
+    model: Annotated[
+        bool,
+        typer.Option("--model", help="Make rigs and a small face model too, of the subject and four synthetic people."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """A synthetic subject before a simulated rig: session, farm, verified release; ends with a table and a report."""
     from deploy.demo.demo_results import show
     from deploy.demo.demo_run import Demo, DemoSettings
 
-    done = Demo(DemoSettings.parse(out, expressions, cameras, seed, height)).run()
+    done = Demo(DemoSettings.parse(out, expressions, cameras, seed, height, model)).run()
     show(done, as_json)

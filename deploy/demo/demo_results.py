@@ -18,6 +18,7 @@ from db.settings import Settings
 from db.stage_runs.artefacts import artefacts_of_take
 from db.stage_runs.ready_takes import ready_takes
 from db.store import Store
+from deploy.demo.demo_model import DemoModel
 from deploy.demo.synthetic_truth import TruthError, compare_to_truth
 from processing.farm.display.subject_report import Report, ReportTake, write_report
 from processing.files.ply import read_ply
@@ -50,6 +51,7 @@ class DemoOutcome:
     release: Path  # its folder
     release_files: int
     seconds: dict[str, float]  # step -> wall time
+    model: DemoModel | None = None  # where one was asked for
 
     @property
     def report(self) -> Path:
@@ -142,13 +144,19 @@ def figures(take: DemoTake) -> dict[str, str]:
 def show(done: DemoOutcome, as_json: bool) -> None:
     """The demo's end on the terminal."""
     if as_json:
-        report = {
+        report: dict[str, object] = {
             "takes": [asdict(take) for take in done.takes],
             "release": str(done.release),
             "report": str(done.report),
             "console": done.console,
             "seconds": {title: round(seconds, 1) for title, seconds in done.seconds.items()},
         }
+        if done.model is not None:
+            report["model"] = {
+                "file": str(done.model.model),
+                "members": done.model.members,
+                "pictures": [str(path) for path in done.model.pictures],
+            }
         print(json.dumps(report))
         return
     table = Table(title="Each take, beside the subject's truth", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
@@ -163,4 +171,14 @@ def show(done: DemoOutcome, as_json: bool) -> None:
     console.print(f"Report   {done.report}", highlight=False, soft_wrap=True)
     console.print(f"Console  {done.console}", highlight=False, soft_wrap=True)
     console.print("         Sessions, Night, 3-D and Release show all of it; no camera is there, and the bar says so.")
+    if done.model is not None:
+        _show_model(console, done.model)
     console.print(f"Took     {sum(done.seconds.values()):.0f} s", highlight=False)
+
+
+def _show_model(console: Console, made: DemoModel) -> None:
+    file = shlex.quote(str(made.model))
+    console.print(f"Model    {made.model}  ({made.members} people)", highlight=False, soft_wrap=True)
+    for path in [*made.pictures, *([made.card] if made.card else [])]:
+        console.print(f"         {path}", highlight=False, soft_wrap=True)
+    console.print(f"         mien model sample {file} --seed 1 --out people", highlight=False, soft_wrap=True)

@@ -29,6 +29,7 @@ from db.stage_runs.ready_takes import ready_takes
 from db.store import Store
 from db.studio import open_studio
 from db.subjects import add_subject, give_consent, list_subjects
+from deploy.demo.demo_model import DemoModel, build_demo_model
 from deploy.demo.demo_results import DemoOutcome, compare_takes, number, write_demo_report
 from deploy.demo.local_studio import LocalStudio, SimulatedBody, perform_expression
 from processing.errors import DataError
@@ -63,9 +64,10 @@ class DemoSettings:
     cameras: int
     seed: int  # of the synthetic subject
     height_px: int  # of a photograph
+    model: bool = False  # whether rigs and a small face model are made as well
 
     @classmethod
-    def parse(cls, out: Path, expressions: str, cameras: int, seed: int, height_px: int) -> Self:
+    def parse(cls, out: Path, expressions: str, cameras: int, seed: int, height_px: int, model: bool = False) -> Self:
         """Raises DataError for an expression that the protocol does not have, or without the neutral."""
         known = {name: k for k, (name, _) in enumerate(FACESCAPE.expressions, 1)}
         names = list(known) if expressions == "all" else [n.strip() for n in expressions.split(",") if n.strip()]
@@ -75,7 +77,7 @@ class DemoSettings:
         if "neutral" not in names:
             raise DataError("the demo needs the neutral face: every expression is registered from it")
         chosen = sorted({(known[n], n) for n in names})
-        return cls(Path(out).absolute(), tuple(chosen), cameras, seed, height_px)
+        return cls(Path(out).absolute(), tuple(chosen), cameras, seed, height_px, model)
 
     @property
     def width_px(self) -> int:
@@ -113,7 +115,20 @@ class Demo:
                 write_demo_report(engine, Store(self.home.store), done, self._facts())
         finally:
             engine.dispose()
+        if self.settings.model:
+            with self._step("Rigs and a face model are made"):
+                done = replace(done, model=self._model(release))
         return done
+
+    def _model(self, release: Path) -> DemoModel:
+        with self._bar() as bar:
+            line = bar.add_task("face model", total=1.0)
+            return build_demo_model(
+                release,
+                self.out / "model",
+                self.settings.seed,
+                progress=lambda done, message: bar.update(line, completed=done, description=message),
+            )
 
     def _facts(self) -> dict[str, str]:
         settings = self.settings
@@ -241,7 +256,7 @@ class Demo:
         person = synthetic_subject(self.settings.seed, vertices=FINE_VERTICES)
         with transaction(engine) as tx:
             subject = add_subject(tx, age=person.age, gender=Gender(person.gender), job="synthetic")
-            for scope in (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION):
+            for scope in (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION, ConsentScope.STATISTICAL_MODEL):
                 give_consent(tx, subject, scope, datetime.now(UTC).date(), form_version=SYNTHETIC)
             return subject.code
 

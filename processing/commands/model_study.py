@@ -99,15 +99,15 @@ class _Records:
 
         from db.studio import open_studio
         from processing.farm.display.farm_progress import FarmProgressDisplay
-        from processing.farm.model_names import MODEL_STAGE
         from processing.farm.settings import FarmSettings
         from processing.stages.discovery import discover
+        from processing.stages.outputs import MODEL
 
         self._opened = ExitStack()
         records = self._opened.enter_context(open_studio(home, database))
         settings = FarmSettings.load(records.settings, template=template, device=device)
         self.studio = records, settings
-        self.stage = MODEL_STAGE
+        self.stage = MODEL.stage
         self._stages = discover(*settings.stage_folders)
         self.display = FarmProgressDisplay()
 
@@ -136,16 +136,17 @@ def _build_from(
     as_json: bool,
 ) -> None:
     from processing.farm.folder_model import FolderModel, build_from_folder, place_outputs, read_subjects
-    from processing.farm.model_names import MODEL_STAGE, ModelRefused
+    from processing.farm.model_names import ModelRefused
     from processing.stages.discovery import discover
+    from processing.stages.outputs import MODEL
 
     if out is None or out.suffix != ".npz" or out.is_dir():
         raise ModelRefused("with --from, --out names the model's file, ending in .npz")
     subjects, stages = read_subjects(source), discover()
-    model = FolderModel(name, MODEL_STAGE, template, params, device)
+    model = FolderModel(name, MODEL.stage, template, params, device)
     with progress_bar(quiet=as_json) as told:
         made = build_from_folder(subjects, out.with_suffix(".work"), model, stages, told)
-    files = place_outputs(made, out, stages[MODEL_STAGE])
+    files = place_outputs(made, out, stages[MODEL.stage])
     if as_json:
         print_json({"name": name, "members": made.members, "rigs_made": made.rigs, "files": [str(f) for f in files]})
         return

@@ -37,7 +37,8 @@ def draw_model(model: FaceModel, *, height_px: int = 180, progress: Progress = n
         progress(done / count, f"drawing {title}")
         return _titled(_picture(model, vertices, camera), title)
 
-    cameras = [rendering.portrait_camera(box, yaw_deg=yaw, height_px=height_px) for yaw in (0.0, 45.0, 90.0)]
+    whole = _box(mean)
+    cameras = [rendering.portrait_camera(whole, yaw_deg=yaw, height_px=height_px) for yaw in (0.0, 45.0, 90.0)]
     tiles = [tile(mean, camera, name) for camera, name in zip(cameras, ("mean", "from the left", "left"), strict=True)]
     rows = [_heading(f"{model.name} {model.version}: {model.card.members} members"), _grid(tiles)]
     tiles = []

@@ -13,11 +13,12 @@ from common.take_codes import TakeLabel
 from processing.errors import DataError, MeshError
 from processing.face_models.blendshapes.build_rig import build_rig
 from processing.face_models.blendshapes.rig import Rig, write_rig
-from processing.face_models.exports.rig_targets import rig_targets
+from processing.face_models.exports.rig_targets import model_rig, rig_targets
 from processing.face_models.face_model import FaceModel
 from processing.face_models.fit_files import FitInputs, check_scans, read_scans
 from processing.face_models.fitting.face_fit import FaceFit
 from processing.face_models.fitting.fit_figures import judge_fit
+from processing.face_models.fitting.normal_equations import FitPrior
 from processing.face_models.fitting.surface_fit import fit_surfaces
 from processing.face_models.fitting.vertex_fit import VertexFitSettings, fit_meshes
 from processing.face_models.model_file import read_model
@@ -65,15 +66,14 @@ def rig_files(
     if subject is not None:
         meshes = _read_meshes(model, registered_meshes(subject), part(progress, 0.1, 0.3))
         progress(0.3, "fitting the model")
-        fitted = fit_meshes(model, list(meshes.values()), settings=VertexFitSettings(robust=True))
-        fits = dict(zip(meshes, fitted, strict=True))
-        rig = refined_rig(model, fits, meshes, part(progress, 0.4, 0.8)) if refine else model_rig(model, fits)
+        fits = _subject_fits(model, meshes)
+        rig = refined_rig(model, fits, meshes, part(progress, 0.4, 0.8)) if refine else fitted_rig(model, fits)
     else:
         scans, points = read_scans(given.scans, given.landmarks, part(progress, 0.1, 0.3))
         found = fit_surfaces(model, scans, points, settings=given.settings, progress=part(progress, 0.3, 0.8))
         fits = dict(zip((path.stem for path in given.scans), found, strict=True))
         _require_trust(fits)
-        rig = model_rig(model, fits)
+        rig = fitted_rig(model, fits)
     progress(0.8, "writing")
     out.mkdir(parents=True, exist_ok=True)
     folder = out / "obj" if objs else None
@@ -90,9 +90,8 @@ def refined_rig(
 
     What the model gives the fitted identity where there is no neutral, or nothing else.
     """
-    plain = model_rig(model, fits)
-    neutral = [label for label in meshes if TakeLabel.parse(label).is_neutral]
-    if len(neutral) != 1 or len(meshes) < 2:
+    plain = fitted_rig(model, fits)
+    if len(_neutrals(meshes)) != 1 or len(meshes) < 2:
         return plain
     topology = model.topology
     template = from_mesh(
@@ -108,15 +107,10 @@ def refined_rig(
     return replace(rig, figures={**rig.figures, **plain.figures})
 
 
-def model_rig(model: FaceModel, fits: Mapping[str, FaceFit]) -> Rig:
+def fitted_rig(model: FaceModel, fits: Mapping[str, FaceFit]) -> Rig:
     """The shapes that the model gives the identity of fits that share it. fits: by the examples' labels."""
-    identity = next(iter(fits.values())).identity
-    shapes = model.shapes(identity).astype(np.float32)
-    return Rig(
-        names=model.units,
-        neutral_mm=shapes[0],
-        shapes_mm=shapes[1:],
-        topology=model.topology.topology,
+    return replace(
+        model_rig(model, next(iter(fits.values())).identity),
         examples=tuple(fits),
         weights=np.array([fit.weights for fit in fits.values()]),
         figures={"model": {"name": model.name, "version": model.version}},
@@ -148,6 +142,19 @@ def _read_meshes(model: FaceModel, found: Mapping[TakeLabel, Path], progress: Pr
             )
         meshes[str(label)] = mesh.vertices_mm
     return meshes
+
+
+def _neutrals(meshes: Mapping[str, Floats]) -> list[str]:
+    return [label for label in meshes if TakeLabel.parse(label).is_neutral]
+
+
+def _subject_fits(model: FaceModel, meshes: Mapping[str, Floats]) -> dict[str, FaceFit]:
+    """The identity of the neutral, in which no expression stands for it; of all meshes where there is no neutral."""
+    neutral = _neutrals(meshes)
+    labels = neutral or list(meshes)
+    prior = FitPrior(expression=not neutral)
+    fits = fit_meshes(model, [meshes[label] for label in labels], settings=VertexFitSettings(prior, robust=True))
+    return dict(zip(labels, fits, strict=True))
 
 
 def _require_trust(fits: Mapping[str, FaceFit]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from processing.errors import DataError
 from processing.stages.base import Stage
 
-MODEL_STAGE = "bilinear"  # the stage of a study that makes a face model
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 
 

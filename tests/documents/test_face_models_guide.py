@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from printed_blocks import Desk, printed
-from small_model import small_model
+from small_model import egg_template, small_model
 
+from processing.face_models.blendshapes.rig import write_rig
+from processing.face_models.exports.face_export import model_rig
 from processing.face_models.model_file import write_model
+from processing.files.image_files import write_image
 from processing.files.obj import write_obj
 from processing.files.ply import write_ply
 from processing.landmarks.landmark_files import write_landmarks
 from processing.landmarks.multi_pie_68 import Landmarks3d
+from processing.template.template_file import write_template
 
 
 @pytest.fixture
@@ -62,3 +66,21 @@ def test_a_model_is_fitted(desk: Desk) -> None:
     desk.run(printed("docs/how-to/face-models.md", "mien model fit"), here=here)
     assert json.loads((desk.folder / "fit/smile.fit.json").read_text())["review"]["verdict"] == "accept"
     assert (desk.folder / "rig/rig.npz").is_file()
+
+
+def test_a_model_leaves_for_other_programs(desk: Desk) -> None:
+    model = small_model()
+    write_rig(desk.folder / "rig.npz", model_rig(model, model.identity_mean))
+    write_template(desk.folder / "studio.npz", egg_template())
+    (desk.folder / "fit.json").write_text(json.dumps({"identity": model.identity_mean.tolist()}))
+    write_image(desk.folder / "neutral.jpg", np.full((64, 64, 3), 150, np.uint8))
+    block = printed("docs/how-to/face-models.md", "mien model export")
+    desk.run(block, here={"rig.npz --format gltf": "rig.npz --template studio.npz --format gltf"})
+    assert (desk.folder / "person-3.glb").is_file()
+    assert len(list((desk.folder / "s012").glob("*.obj"))) == 53
+
+
+def test_a_program_reads_a_model(desk: Desk) -> None:
+    before = "from pathlib import Path\nimport numpy as np\npath, weights = Path('model.npz'), np.zeros(52)"
+    block = printed("docs/how-to/face-models.md", "from processing.face_models.model_file")
+    desk.python(block, before=before, after="assert vertices_mm.shape == (2025, 3)")

@@ -57,6 +57,15 @@ NOT_RUN = {
     ("docs/how-to/take-check.md", ".venv/bin/pytest"): RECIPE,
     ("docs/how-to/stage.md", "mien process SUBJECT"): RECIPE,
     ("docs/how-to/export-format.md", "mien release export"): RECIPE,
+    ("docs/how-to/face-models.md", "mien release select faces --out selection.toml   "): (
+        "a studio of several subjects with rigs; tests/farm/test_study_models.py"
+    ),
+    ("docs/how-to/face-models.md", "mien release select faces --out selection.toml\n"): (
+        "a studio of several subjects with rigs; tests/release/studio/export/test_rigs_and_models.py"
+    ),
+    ("docs/how-to/face-models.md", "from src.facescape_fitter"): (
+        "FaceScape's checkout; tests/face_models/test_facescape_model.py runs its code"
+    ),
     ("docs/how-to/template.md", "mien template import"): "another's head; tests/template/test_template.py",
     ("docs/operators.md", "mien rig optical-skew"): "photographs of a board of LEDs",
     ("docs/operators.md", "mien farm keys scheduler"): "several machines; tests/farm/test_tls.py has them as processes",

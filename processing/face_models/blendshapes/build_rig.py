@@ -14,7 +14,7 @@ from common.array_types import Bools, Floats
 from common.progress import Progress, no_progress, part
 from processing.errors import ShapeError
 from processing.face_models.blendshapes.deviations import SmoothDeviations, shared_out, smooth_fields
-from processing.face_models.blendshapes.head_motion import motion_to, skull_weights, still_vertices
+from processing.face_models.blendshapes.head_motion import motion_to, skull_weights, still_noise, still_vertices
 from processing.face_models.blendshapes.neutral_check import check_neutral
 from processing.face_models.blendshapes.ride_along import RideAlong
 from processing.face_models.blendshapes.rig import Rig, RigError
@@ -59,7 +59,8 @@ def build_rig(
     progress(0.05, "transferring units")
     transferred = transfer_units(template, units, neutral)
     prior = weight_prior(labels, units.names, recipes, settings)
-    problem = Problem(template, units, transferred, examples - neutral, prior)
+    noise = still_noise(template, units, examples - neutral)
+    problem = Problem(template, units, transferred, examples - neutral, prior, noise)
     solved = solve(problem, settings, progress=part(progress, 0.2, 0.85))
     progress(0.85, "eyes and mouth")
     posed = template.mesh.with_vertices(neutral)
@@ -78,6 +79,7 @@ def build_rig(
         "neutral": check_neutral(template, neutral).figures,
         "examples": example_figures(template, rig, examples),
         "units": unit_figures(rig, neutral + transferred, solved.learned),
+        "noise_mm": {label: round(float(one), 4) for label, one in zip(labels, noise, strict=True)},
         "missing": sorted(set(recipes) - {expression_of(label) for label in meshes}),
     }
     return Rig(rig.names, rig.neutral_mm, rig.shapes_mm, rig.topology, labels, solved.weights, figures)
@@ -147,6 +149,7 @@ class Problem:
     transferred_mm: Floats  # (U, V, 3) offsets, the prior of the shapes
     examples_mm: Floats  # (E, V, 3) offsets from the neutral, head motion removed
     prior: WeightPrior  # of the weights
+    noise_mm: Floats  # (E,) of each example's mesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +178,8 @@ def solve(problem: Problem, settings: RigSettings, *, progress: Progress = no_pr
     first, last = settings.shape_residual_mm
     for number in range(settings.rounds):
         progress(0.9 * number / settings.rounds, f"weights and shapes, round {number + 1} of {settings.rounds}")
-        residual = first * (last / first) ** (number / max(settings.rounds - 1, 1))
+        regular = first * (last / first) ** (number / max(settings.rounds - 1, 1))
+        residual = np.hypot(regular, settings.noise_reach * problem.noise_mm)
         weights = example_weights(deviations, sampled, weights, residual, prior, settings)
         coefficients = deviations.solved(*deviations.system(sampled, weights, residual))
     learned = prior.shown & (weights.max(axis=0) >= _LEARNED)
@@ -183,5 +187,5 @@ def solve(problem: Problem, settings: RigSettings, *, progress: Progress = no_pr
     smooth = np.where(learned[:, None, None], deviations.units(coefficients), transferred)
     rest = examples - np.tensordot(weights, smooth, axes=1)
     motion = np.where(learned[:, None] & skin, np.linalg.norm(transferred, axis=2), 0.0)
-    details = shared_out(rest, weights, motion, settings)
+    details = shared_out(rest, weights, motion, problem.noise_mm, settings)
     return Solution(weights, smooth, smooth + details, learned)

@@ -17,7 +17,7 @@ from processing.template.template import SKIN, Template
 
 _MOVED_MM = 0.3  # places that some unit moves farther carry the smooth deviations
 _MOST_SAMPLES = 1200  # of them
-_MODULATION_CENTRES, _OFFSET_CENTRES = 14, 40
+_MODULATION_CENTRES, _OFFSET_CENTRES = 14, 24
 _REACH = 0.8  # of the distance between centres
 _LEAST_SHARE = 0.01  # of a unit's motion, that a deviation must reach to count
 _SAMPLES = 100.0  # independent measurements that the whole face is worth for the shapes
@@ -116,13 +116,16 @@ class SmoothDeviations:
         """(X, V, 3) -> (X, 3n) at the samples, times the roots of their shares."""
         return np.asarray((vectors[:, self.samples] * self._root).reshape(len(vectors), -1))
 
-    def system(self, examples: Floats, weights: Floats, residual_mm: float) -> tuple[Floats, Floats]:
+    def system(self, examples: Floats, weights: Floats, residual_mm: Floats) -> tuple[Floats, Floats]:
         """What `sampled` examples (E, 3n) with weights (E, U) say of the coefficients: matrix (B, B) and right side
-        (B,) of their normal equations, which add up over examples; `solved` adds the prior."""
-        precision = _SAMPLES / residual_mm**2
-        both = (weights.T @ weights)[np.ix_(self._unit, self._unit)]
-        rest = self._basis @ (examples - weights @ self._plain).T
-        return precision * self._gram * both, precision * np.einsum("be,eb->b", rest, weights[:, self._unit])
+        (B,) of their normal equations, which add up over examples; `solved` adds the prior.
+
+        residual_mm: (E,) what each may be off."""
+        scale = np.sqrt(_SAMPLES) / residual_mm[:, None]
+        scaled = weights * scale
+        both = (scaled.T @ scaled)[np.ix_(self._unit, self._unit)]
+        rest = self._basis @ ((examples - weights @ self._plain) * scale).T
+        return self._gram * both, np.einsum("be,eb->b", rest, scaled[:, self._unit])
 
     def solved(self, matrix: Floats, right: Floats) -> Floats:
         """The likeliest coefficients (B,)."""
@@ -175,16 +178,23 @@ class SmoothDeviations:
 
 
 def shared_out(
-    rest_mm: Floats, weights: Floats, motion_mm: Floats, settings: RigSettings, *, least_mm: float = 0.02
+    rest_mm: Floats,
+    weights: Floats,
+    motion_mm: Floats,
+    noise_mm: Floats,
+    settings: RigSettings,
+    *,
+    least_mm: float = 0.02,
 ) -> Floats:
     """What is left of the examples, shared out among the units place by place: (U, V, 3) mm.
 
     rest_mm: (E, V, 3).  weights: (E, U).  motion_mm: (U, V) how far each unit moves a place; zero where it takes
-    nothing.  The unit's share has a spread proportional to its motion; what is left over is the meshes' noise. Of all
-    solutions the likeliest: E equations a place rather than U (Woodbury).
+    nothing.  noise_mm: (E,) of each example's mesh.
+    A unit's share has a spread proportional to its motion; what is left over is noise. Of all solutions the likeliest:
+    E equations a place rather than U (Woodbury).
     """
     out = np.zeros((motion_mm.shape[0], *rest_mm.shape[1:]))
-    noise = settings.noise_mm**2 * np.eye(len(weights))
+    noise = np.diag(settings.noise_mm**2 + np.square(noise_mm))
     places = np.flatnonzero(motion_mm.max(axis=0, initial=0.0) > 1e-3)
     for chunk in np.array_split(places, max(1, -(-len(places) // _CHUNK))):
         spread = np.square(settings.point_spread * motion_mm[:, chunk])

@@ -12,6 +12,7 @@ _NOSE_BASE = 33  # landmark: below it jaw and neck move
 _JAW_ENDS = (0, 16)
 _BEHIND = 0.45  # of the face's width behind the jaw's ends: hair and nape are not measured well
 _LEAST = 30  # vertices
+_SURELY = 0.1  # of the largest weight
 
 
 def still_vertices(units: FaceUnits) -> Floats:
@@ -41,3 +42,13 @@ def motion_to(reference_mm: Floats, vertices_mm: Floats, weights: Floats, noise_
     """The rigid motion that brings a mesh (V, 3) to the reference (V, 3) by its weighted vertices (V,), robustly."""
     use = weights > 1e-3 * weights.max()
     return fit_motion_robust(vertices_mm[use], reference_mm[use], weights[use], with_scale=False, noise_mm=noise_mm)
+
+
+def still_noise(template: Template, units: FaceUnits, offsets_mm: Floats) -> Floats:
+    """(E,) mm: how far skin that nothing moves lies from the neutral's in each example, the median.
+
+    offsets_mm: (E, V, 3) from the neutral, head motion removed. What is off there is off elsewhere too.
+    """
+    weights = skull_weights(template, units)
+    at = weights > _SURELY * weights.max()
+    return np.asarray(np.median(np.linalg.norm(offsets_mm[:, at], axis=2), axis=1).reshape(len(offsets_mm)))

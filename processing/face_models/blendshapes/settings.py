@@ -22,7 +22,8 @@ class RigSettings:
     gain_spread: float = 0.2  # of a person's unit, all of it alike, relative
     field_spread: float = 0.25  # ... changing smoothly over the face
     point_spread: float = 0.15  # ... from place to place
-    noise_mm: float = 0.04  # of a registered mesh, where nothing moves
+    noise_mm: float = 0.04  # of any registered mesh, besides what its still skin shows
+    noise_reach: float = 5.0  # how much more of it smooth shapes give way to: a mesh's errors are smooth too
     shape_doubt: float = 0.2  # share of a place's motion by which the shapes are in doubt while weights are found
     doubt_floor_mm: float = 0.1  # and by how much everywhere
     samples: float = 60.0  # independent measurements that the whole face is worth for the weights

@@ -24,11 +24,13 @@ def example_weights(
     deviations: SmoothDeviations,
     examples: Floats,
     before: Floats,
-    residual_mm: float,
+    residual_mm: Floats,
     prior: WeightPrior,
     settings: RigSettings,
 ) -> Floats:
     """(E, U) the likeliest weights of `sampled` examples (E, 3n), where `before` (E, U) were found the round before.
+
+    residual_mm: (E,) what each example may be off.
 
     An example is held against the units as the other examples alone make them, and their doubt is part of its noise:
     shapes that it shaped itself would explain whatever came along. What no smooth deviation explains counts less where
@@ -38,7 +40,7 @@ def example_weights(
     motion = np.linalg.norm(deviations.plain_mm, axis=2)
     out = np.empty_like(before)
     for number, example in enumerate(examples):
-        own, own_right = deviations.system(examples[number][None], before[number][None], residual_mm)
+        own, own_right = deviations.system(examples[[number]], before[[number]], residual_mm[[number]])
         others = whole - own
         units = deviations.sampled_units(deviations.solved(others, whole_right - own_right))
         doubt = settings.doubt_floor_mm**2 + np.square(settings.shape_doubt * (before[number] @ motion))

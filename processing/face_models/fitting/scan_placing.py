@@ -22,6 +22,7 @@ THINNED_MM = 1.5
 MAX_MEDIAN_MM, MAX_UPPER_QUARTILE_MM = 12.0, 20.0
 LEAST_LANDMARKS = 20  # besides those of the jaw
 LEAST_TRIANGLES = 200
+FEWEST_CELLS, MOST_CELLS = 40, 1 << 19  # along a scan's longest side
 _MOST_SCALE = 1e4  # of any unit that lengths are given in
 
 #: (68,) mm by which landmarks are off.
@@ -41,8 +42,14 @@ class PlacedScan:
 
 
 def thinned_if_dense(mesh: Mesh, cell: float = THINNED_MM) -> Mesh:
-    """A mesh of more than DENSE vertices thinned to what a fit can tell apart.  cell: in the mesh's unit."""
-    return thinned(mesh, cell) if len(mesh.vertices_mm) > DENSE else mesh
+    """A mesh of more than DENSE vertices thinned to what a fit can tell apart.  cell: in the mesh's unit.
+
+    One that is nothing or immense by that unit, and so in another one, is left as it is.
+    """
+    if len(mesh.vertices_mm) <= DENSE or not len(mesh.triangles):
+        return mesh
+    cells = float(np.ptp(mesh.vertices_mm[mesh.triangles[:, 0]], axis=0).max()) / cell
+    return thinned(mesh, cell) if FEWEST_CELLS < cells < MOST_CELLS else mesh
 
 
 def thinned(mesh: Mesh, cell_mm: float) -> Mesh:

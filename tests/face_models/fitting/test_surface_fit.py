@@ -12,8 +12,10 @@ from common.array_types import Bools, Floats, Ints32
 from processing.errors import DataError, MeshError, NoFace, ShapeError
 from processing.face_models.fitting.fit_figures import judge_fit
 from processing.face_models.fitting.normal_equations import FitPrior
+from processing.face_models.fitting.scan_placing import thinned_if_dense
 from processing.face_models.fitting.surface_fit import SurfaceFitSettings, fit_surface, fit_surfaces
 from processing.geometry.mesh import Mesh, Surface, submesh
+from processing.geometry.surface_cleaning import edge_triangles
 from processing.template.face_units import ARKIT_UNITS
 
 MODEL = small_model()
@@ -142,6 +144,26 @@ def test_a_dense_scan_is_thinned() -> None:
     truth = drawn(11)
     fit = fit_surface(MODEL, scanned(truth, points=160_000), marks(truth))
     assert away(fit.vertices_mm, truth).mean() < 0.1
+
+
+def test_a_dense_scan_in_another_unit_is_not_thinned_away() -> None:
+    truth = drawn(12)
+    scan = scanned(truth, points=160_000)
+    metres = replace(scan, vertices_mm=scan.vertices_mm / 1000)
+    assert thinned_if_dense(metres) is metres
+    assert len(thinned_if_dense(scan).vertices_mm) < 100_000
+    with pytest.raises(MeshError, match="metres"):
+        fit_surface(MODEL, metres, marks(truth) / 1000)
+    fit = fit_surface(MODEL, metres, marks(truth) / 1000, settings=SurfaceFitSettings(FitPrior(scale=True)))
+    assert away(fit.vertices_mm * 1000, truth).mean() < 0.3
+
+
+def test_thinning_leaves_no_edges_within_a_surface() -> None:
+    scan = scanned(drawn(13), points=160_000)
+    thin = thinned_if_dense(scan)
+    front = thin.vertices_mm[thin.triangles].mean(axis=1)[:, 2] > 60  # its rim lies behind
+    assert front.sum() > 10_000
+    assert edge_triangles(thin)[front].mean() < 1e-3
 
 
 REFUSED: dict[str, tuple[type[DataError], str]] = {
