@@ -8,9 +8,9 @@ from common.files.hard_links import link_or_copy
 from common.progress import Progress, no_progress, part
 from common.take_codes import TakeLabel
 from processing.farm.folder_model import MESHES, FolderModel, build_from_folder, place_outputs, read_subjects
-from processing.farm.model_names import MODEL_STAGE
 from processing.files.obj import write_obj
 from processing.stages.discovery import discover
+from processing.stages.outputs import MODEL
 from processing.synthetic.face_study import face_study
 
 PEOPLE = 4  # synthetic people beside the photographed one
@@ -40,8 +40,8 @@ def build_demo_model(release: Path, out: Path, seed: int, *, progress: Progress 
     subjects, stages = read_subjects(people), discover()
     if not made.is_file():
         work = out / "work"
-        result = build_from_folder(subjects, work, FolderModel(NAME, MODEL_STAGE), stages, part(progress, 0.3, 1.0))
-        place_outputs(result, made, stages[MODEL_STAGE])
+        result = build_from_folder(subjects, work, FolderModel(NAME, MODEL.stage), stages, part(progress, 0.3, 1.0))
+        place_outputs(result, made, stages[MODEL.stage])
         shutil.rmtree(work)
     beside = sorted(p for p in out.glob(f"{NAME}.*") if p != made)
     pictures = tuple(p for p in beside if p.suffix == ".png")
