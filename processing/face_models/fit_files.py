@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,10 @@ def fit_files(given: FitInputs, out: Path, *, progress: Progress = no_progress) 
     """
     check_scans(given.scans, given.landmarks, out)
     progress(0.0, "reading the model")
-    model = read_model(given.model)
-    scans, points = read_scans(given.scans, given.landmarks, part(progress, 0.1, 0.3))
+    with ThreadPoolExecutor(1) as beside:  # half a gigabyte
+        reading = beside.submit(read_model, given.model)
+        scans, points = read_scans(given.scans, given.landmarks, part(progress, 0.1, 0.3))
+        model = reading.result()
     fits = fit_surfaces(model, scans, points, settings=given.settings, progress=part(progress, 0.3, 0.8))
     made = []
     for number, (path, scan, fit) in enumerate(zip(given.scans, scans, fits, strict=True)):

@@ -15,7 +15,7 @@ from processing.landmarks.triangulation import triangulate_landmarks
 
 SIDES_DEG = tuple((azimuth, elevation) for elevation in (-12, 12) for azimuth in (-35, -20, -7, 7, 20, 35))
 FEW_SIDES_DEG = ((-28, 0), (-12, 12), (-12, -12), (12, 12), (12, -12), (28, 0))  # half the time, for a first guess
-HEIGHT_PX = 560
+HEIGHT_PX, SMALL_PX = 560, 420
 FACE_MM = (80.0, 900.0)
 
 
@@ -23,12 +23,13 @@ def landmarks_of_scan(
     scan: Mesh,
     *,
     sides_deg: Sequence[tuple[float, float]] = SIDES_DEG,
+    height_px: int = HEIGHT_PX,
     rng: np.random.Generator | None = None,
     progress: Progress = no_progress,
 ) -> Landmarks3d:
     """The 68 landmarks of a scan in the head frame (mm, y up, z out of the face), coloured or not.
 
-    sides_deg: azimuth and elevation from which it is looked at.
+    sides_deg: azimuth and elevation from which it is looked at, in pictures of this height.
     Raises MeshError for a mesh of a size that no head has, NoFace where no face is seen on it.
     """
     low, high = scan.vertices_mm.min(axis=0), scan.vertices_mm.max(axis=0)
@@ -42,7 +43,7 @@ def landmarks_of_scan(
     pictures, cameras = [], []
     for number, (azimuth, elevation) in enumerate(sides_deg):
         progress(0.4 * number / len(sides_deg), "looking at the scan")
-        camera = _camera_at((low + high) / 2, float(size.max()), azimuth, elevation)
+        camera = _camera_at((low + high) / 2, float(size.max()), (azimuth, elevation), height_px)
         pictures.append(_shaded(surface, camera))
         cameras.append(camera)
     try:
@@ -57,15 +58,15 @@ def landmarks_of_scan(
     return found
 
 
-def _camera_at(middle: Floats, size_mm: float, azimuth_deg: float, elevation_deg: float) -> Camera:
+def _camera_at(middle: Floats, size_mm: float, side_deg: tuple[float, float], height_px: int) -> Camera:
     """A camera far enough away to see a scan of this size whole."""
-    towards = direction_of(azimuth_deg, elevation_deg)
+    towards = direction_of(*side_deg)
     R = upright_rotation(-towards)
     distance_mm = 5.0 * size_mm
-    focal = HEIGHT_PX * distance_mm / (1.15 * size_mm)
-    half = (HEIGHT_PX - 1) / 2
+    focal = height_px * distance_mm / (1.15 * size_mm)
+    half = (height_px - 1) / 2
     K = np.array([[focal, 0, half], [0, focal, half], [0, 0, 1.0]])
-    return Camera(K=K, R=R, t=-R @ (middle + distance_mm * towards), width=HEIGHT_PX, height=HEIGHT_PX)
+    return Camera(K=K, R=R, t=-R @ (middle + distance_mm * towards), width=height_px, height=height_px)
 
 
 def _shaded(surface: Surface, camera: Camera) -> Image:

@@ -8,8 +8,8 @@ from common.progress import part
 from processing.face_models.blendshapes.build_rig import build_rig, example_residuals
 from processing.face_models.blendshapes.rig import write_rig
 from processing.face_models.blendshapes.rig_figures import review_rig
-from processing.face_models.blendshapes.rig_files import weights_document
 from processing.face_models.blendshapes.rig_picture import rig_picture
+from processing.face_models.blendshapes.take_weights import weights_document
 from processing.files.image_files import write_image
 from processing.files.stage_files import read_vertices, write_json
 from processing.stages.base import FACE_UNITS, TEMPLATE, Inputs, Resources, Scope, Stage, StageParams

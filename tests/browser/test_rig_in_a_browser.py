@@ -106,7 +106,7 @@ def test_each_target_is_where_the_rig_has_it(page: Any) -> None:
     np.testing.assert_allclose(base, rig.neutral_mm[used], atol=1e-3)
     for number in range(len(ARKIT_UNITS)):
         offsets = np.array(page.evaluate("k => window.rig.moved(k)", number)).reshape(-1, 3) * 1000
-        np.testing.assert_allclose(base + offsets, rig.shapes_mm[number][used], atol=0.02)
+        np.testing.assert_allclose(base + offsets, rig.shapes_mm[number][used], atol=0.03)
 
 
 def test_each_unit_that_moves_the_skin_is_seen(page: Any) -> None:

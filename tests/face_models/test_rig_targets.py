@@ -1,12 +1,10 @@
 """Rigs in other programs: glTF and USD read back give the rig's faces; names are ARKit's; files are small."""
 
-import json
-import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from glb_reader import Glb
 from small_rig import small_rig
 from small_template import small_template
 
@@ -17,39 +15,6 @@ from processing.files.morph_targets.obj_folder import write_obj_folder
 from processing.files.morph_targets.usd import write_usd
 from processing.files.obj import read_obj
 from processing.template.face_units import ARKIT_UNITS
-
-WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
-KIND = {5126: "<f4", 5125: "<u4", 5123: "<u2"}
-
-
-class Glb:
-    """A GLB read by its specification, sparse accessors too."""
-
-    def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        text = struct.unpack_from("<I", data, 12)[0]
-        self.document: Any = json.loads(data[20 : 20 + text])
-        self.binary = data[28 + text :]
-
-    def _numbers(self, view: int, kind: int, count: int, width: int) -> Any:
-        at = self.document["bufferViews"][view]
-        return np.frombuffer(self.binary, KIND[kind], count * width, at["byteOffset"]).reshape(count, width)
-
-    def array(self, accessor: int) -> Any:
-        found = self.document["accessors"][accessor]
-        width, kind = WIDTH[found["type"]], found["componentType"]
-        values = np.zeros((found["count"], width), np.float32)
-        if "bufferView" in found:
-            values = self._numbers(found["bufferView"], kind, found["count"], width).copy()
-        if sparse := found.get("sparse"):
-            rows = self._numbers(
-                sparse["indices"]["bufferView"], sparse["indices"]["componentType"], sparse["count"], 1
-            )
-            assert (np.diff(rows[:, 0].astype(int)) > 0).all()
-            values[rows[:, 0]] = self._numbers(sparse["values"]["bufferView"], kind, sparse["count"], width)
-        if "min" in found:
-            np.testing.assert_array_equal([values.min(0), values.max(0)], np.float32([found["min"], found["max"]]))
-        return values
 
 
 @pytest.mark.parametrize("seed", range(2))

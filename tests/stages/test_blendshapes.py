@@ -8,9 +8,10 @@ from small_template import small_template
 
 from processing.errors import DataError
 from processing.face_models.blendshapes.rig import read_rig
-from processing.face_models.blendshapes.rig_files import write_unit_meshes
+from processing.face_models.exports.rig_targets import rig_targets
 from processing.files.image_files import read_image
 from processing.files.mesh_files import read_mesh
+from processing.files.morph_targets.obj_folder import write_obj_folder
 from processing.files.stage_files import read_json, write_vertices
 from processing.stages.base import Inputs
 from processing.stages.blendshapes import Blendshapes
@@ -60,8 +61,8 @@ def test_the_units_as_meshes_are_what_a_template_imports(tmp_path):
     (tmp_path / "out").mkdir()
     Blendshapes().run(inputs_of(tmp_path / "in", smiling()), Blendshapes.Params(), tmp_path / "out")
     rig = read_rig(tmp_path / "out" / "rig.npz")
-    files = write_unit_meshes(tmp_path / "units", template, rig)
-    assert len(files) == 53
+    write_obj_folder(tmp_path / "units", rig_targets(rig, template.mesh, "somebody"))
+    assert len(list((tmp_path / "units").glob("*.obj"))) == 53
     assert np.abs(read_mesh(tmp_path / "units" / "jawOpen.obj").vertices_mm - rig.shapes_mm[24]).max() < 1e-3
     again = import_units(template, tmp_path / "units")
     assert np.abs(again.offsets_mm - (rig.shapes_mm - rig.neutral_mm)).max() < 2e-3

@@ -12,7 +12,7 @@ from processing.face_models.face_model import FaceModel
 from processing.geometry.mesh import Mesh
 from processing.geometry.procrustes import Degenerate, Similarity, fit_motion_robust
 from processing.landmarks.multi_pie_68 import GROUPS, Landmarks3d
-from processing.landmarks.scan_landmarks import FEW_SIDES_DEG, landmarks_of_scan
+from processing.landmarks.scan_landmarks import FEW_SIDES_DEG, SMALL_PX, landmarks_of_scan
 from processing.registration.correspondence import TargetSurface
 from processing.registration.scan_checks import checked_scan
 
@@ -107,7 +107,7 @@ def place_scan(model: FaceModel, scan: Mesh, landmarks_mm: Floats | None, *, sca
     unit = 1.0 if landmarks_mm is None else _unit(model, landmarks_mm, scale)
     scan = thinned_if_dense(scan, THINNED_MM * unit)
     if landmarks_mm is None:
-        landmarks_mm = landmarks_of_scan(scan, sides_deg=FEW_SIDES_DEG).points_mm
+        landmarks_mm = landmarks_of_scan(scan, sides_deg=FEW_SIDES_DEG, height_px=SMALL_PX).points_mm
     motion = _motion(model, landmarks_mm, scale)
     back = motion.inverse()
     here = back(landmarks_mm)

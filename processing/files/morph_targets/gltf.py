@@ -15,6 +15,8 @@ import numpy as np
 from common.array_types import Floats32, Ints32
 from processing.files.glb import METRES, GlbBuffer, write_glb_file
 from processing.files.morph_targets.morph_target_model import (
+    STILL_MM,
+    STILL_NORMAL,
     MorphTargetModel,
     Rights,
     moved_vertices,
@@ -72,14 +74,21 @@ def _mesh(buffer: GlbBuffer, model: MorphTargetModel) -> dict[str, Any]:
 def _target(buffer: GlbBuffer, model: MorphTargetModel, name: str, vertex: Ints32, normals: Floats32) -> dict[str, int]:
     """Accessors of a target. vertex: (C,) of each vertex of the file.  normals: (V, 3) of the neutral face."""
     moved = moved_vertices(model, name, normals)
-    place = np.full(len(model.neutral), -1, np.int32)
-    place[moved.vertices] = np.arange(len(moved.vertices), dtype=np.int32)
-    rows = np.flatnonzero(place[vertex] >= 0).astype(np.uint32)
-    source = place[vertex[rows]]
     return {
-        "POSITION": buffer.sparse_vectors(rows, moved.offsets[source] * METRES, len(vertex), bounded=True),
-        "NORMAL": buffer.sparse_vectors(rows, moved.normals[source], len(vertex)),
+        "POSITION": _moved(buffer, moved.vertices, moved.offsets * METRES, vertex, STILL_MM * METRES, bounded=True),
+        "NORMAL": _moved(buffer, moved.vertices, moved.normals, vertex, STILL_NORMAL),
     }
+
+
+def _moved(
+    buffer: GlbBuffer, vertices: Ints32, values: Floats32, vertex: Ints32, still: float, *, bounded: bool = False
+) -> int:
+    """An accessor of values (M, 3) of vertices (M,), zero where they are less than `still`. vertex: (C,) as above."""
+    more = np.linalg.norm(values, axis=1) > still
+    place = np.full(max(vertices.max(initial=0), vertex.max(initial=0)) + 1, -1, np.int32)
+    place[vertices[more]] = np.flatnonzero(more)
+    rows = np.flatnonzero(place[vertex] >= 0).astype(np.uint32)
+    return buffer.sparse_vectors(rows, values[place[vertex[rows]]], len(vertex), bounded=bounded)
 
 
 def _in_turn(buffer: GlbBuffer, count: int) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from common.array_types import Floats32, Ints32
 from processing.errors import DataError
 from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 
-# A vertex that a target moves by less stays where it is: a hundredth of a millimetre, and of a normal's length.
-STILL_MM = 0.01
-STILL_NORMAL = 0.01
+# A vertex that a target moves by less stays where it is: a fiftieth of a millimetre, and of a normal's length.
+STILL_MM = 0.02
+STILL_NORMAL = 0.02
 MOST = 0.75
 
 
@@ -77,7 +77,7 @@ class MorphTargetModel:
 
 
 class MovedVertices(NamedTuple):
-    """What a target moves."""
+    """What a target moves or turns."""
 
     #: (M,) ascending.
     vertices: Ints32
