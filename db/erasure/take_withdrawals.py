@@ -66,7 +66,7 @@ def withdraw_take(tx: Session, code: str, take_code: str) -> WithdrawnTake:
     if take.state in rules.PUT_BESIDE.allowed:
         take.state = rules.PUT_BESIDE.to
     tx.flush()
-    further = with_descendants(tx, set(tx.scalars(select(Job.id).where(_mine(take), ~_others(take)))))
+    further = runs_of_take(tx, take)
     stopped = _stop_work(tx, take, further)
     released = mark_released(tx, subject, list(ConsentScope), now, [take.id])
     models = mark_models(tx, subject, Leaving.TAKE, now, further)
@@ -102,8 +102,7 @@ def _begin(tx: Session, subject: Subject, take: Take) -> int:
         raise ConsentError(f"{take.code} is no withdrawn take of {subject.code}: withdraw it, then erase")
     if row.erasure_id is not None:
         return row.erasure_id
-    # Runs that serve this take alone, and all that was made from them: it is made again without it.
-    jobs = with_descendants(tx, set(tx.scalars(select(Job.id).where(_mine(take), ~_others(take)))))
+    jobs = runs_of_take(tx, take)  # what others need is made again without it
     files = files_of(tx, [take.id], jobs)
     erasure = journal_files(tx, subject.id, files)
     delete_runs(tx, jobs)
@@ -113,6 +112,11 @@ def _begin(tx: Session, subject: Subject, take: Take) -> int:
     detail = {"stage_runs": len(jobs), "files": len(files)}
     audit_log.record(tx, "take.erase.begin", "take", take.code, detail)
     return erasure.id
+
+
+def runs_of_take(tx: Session, take: Take) -> set[int]:
+    """Ids of the runs that serve this take alone, and of all that were made from them: rigs, models."""
+    return with_descendants(tx, set(tx.scalars(select(Job.id).where(_mine(take), ~_others(take)))))
 
 
 def _others(take: Take) -> ColumnElement[bool]:

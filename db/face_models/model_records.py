@@ -12,8 +12,20 @@ from db.audit import audit_log
 from db.audit.number_floors import model_versions_given
 from db.consents.withdrawals import lock_participants, may_be_modelled
 from db.engine import utc_now
+from db.erasure.take_withdrawals import runs_of_take
 from db.errors import AlreadyThere, ConsentError, NotFound
-from db.models import FaceModel, FaceModelMember, Job, JobState, JobSubject, Leaving, Subject
+from db.models import (
+    CaptureSession,
+    FaceModel,
+    FaceModelMember,
+    Job,
+    JobState,
+    JobSubject,
+    Leaving,
+    Subject,
+    Take,
+    TakeWithdrawal,
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,8 @@ def record_model(
 ) -> ModelRecord:
     """Record a version whose run is done, with its members as the run has them.
 
-    Raises NotFound where the run is not done, ConsentError where a member withdrew while it was made, AlreadyThere.
+    Raises NotFound where the run is not done, ConsentError where a member withdrew, all or a take that is in it, while
+    it was made; AlreadyThere.
     """
     job = tx.scalar(select(Job).where(Job.key == key, Job.state == JobState.DONE))
     if job is None:
@@ -117,6 +130,7 @@ def record_model(
     query = select(Subject.code, Subject.id).join(JobSubject, JobSubject.subject_id == Subject.id)
     ids: dict[str, int] = dict(tx.execute(query.where(JobSubject.job_id == job.id)).all())
     require_members(tx, ids)
+    _require_takes(tx, job, ids.values())
     if tx.scalar(select(FaceModel.id).where(FaceModel.name == name, FaceModel.version == version)) is not None:
         raise AlreadyThere(f"There is {name} {version} already; see: mien model list")
     model = FaceModel(
@@ -128,6 +142,16 @@ def record_model(
     tx.flush()
     audit_log.record(tx, "model.build", "model", f"{name} {version}", {"members": sorted(ids), "key": key})
     return next(record for record in model_records(tx, name) if record.version == version)
+
+
+def _require_takes(tx: Session, job: Job, subject_ids: Collection[int]) -> None:
+    """Raises ConsentError naming the withdrawn takes that the run was made of."""
+    query = select(Take).join(TakeWithdrawal, TakeWithdrawal.take_id == Take.id).join(CaptureSession)
+    withdrawn = tx.scalars(query.where(CaptureSession.subject_id.in_(list(subject_ids))).order_by(Take.code))
+    if inside := [take.code for take in withdrawn if job.id in runs_of_take(tx, take)]:
+        raise ConsentError(
+            f"{', '.join(inside)} withdrawn while the model was made: select anew (mien release select), build again"
+        )
 
 
 def models_of(tx: Session, codes: Collection[str]) -> list[ModelRecord]:

@@ -262,13 +262,17 @@ def _said_of_subjects(folder: Path) -> dict[str, tuple[int | None, str | None]]:
     if not path.is_file():
         return {}
     try:
-        rows = list(csv.DictReader(io.StringIO(read_file_or_pipe(path, MOST_BYTES).decode("utf-8-sig"))))
+        table = csv.DictReader(io.StringIO(read_file_or_pipe(path, MOST_BYTES).decode("utf-8-sig")))
+        rows, columns = list(table), list(table.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise ModelRefused(f"{path} is no list of subjects: {error}") from None
+    if not {"index", "code"} & set(columns):
+        there = ", ".join(columns)[:80]
+        raise ModelRefused(f"{path} has no column code or index, separated by commas; its first line is: {there}")
     found: dict[str, tuple[int | None, str | None]] = {}
     for number, row in enumerate(rows, start=2):
         age, gender = (row.get("age") or "").strip(), (row.get("gender") or "").strip()
-        if age and not (age.isdecimal() and int(age) <= 120):
+        if age and not (age.isdecimal() and len(age) <= 3 and int(age) <= 120):
             raise ModelRefused(f"{path}, line {number}: age '{age[:20]}' is no number of years, 0 to 120")
         if gender and gender not in ("female", "male", "other"):
             raise ModelRefused(f"{path}, line {number}: gender '{gender[:20]}' is none of female, male, other")

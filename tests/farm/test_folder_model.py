@@ -159,12 +159,18 @@ def test_what_cannot_be_a_model_is_refused_by_subject(study: Path, tmp_path: Pat
         ("code,age,gender\nA01,old,female\n", "line 2: age 'old'"),
         ("code,age,gender\nA01,34,woman\n", "line 2: gender 'woman'"),
         ("code,age\nA01,400\n", "line 2: age '400'"),
+        pytest.param(f"code,age\nA01,{'1' * 5000}\n", "line 2: age '1111", id="digits without end"),
+        ("code;age;gender\nA01;34;female\n", "no column code or index, separated by commas.*code;age;gender"),
+        ("subject,age\nA01,34\n", "no column code or index"),
+        ("", "no column code or index"),
     ],
 )
 def test_a_list_of_subjects_is_read_or_refused_by_its_line(study: Path, text: str, said: str) -> None:
     (study / "subjects.csv").write_text(text)
     with pytest.raises(ModelRefused, match=said):
         read_subjects(study)
+    (study / "subjects.csv").write_bytes(b"\xef\xbb\xbfcode,age,gender\r\nA01,34,female\r\nB77,20,male\r\n")
+    assert [(s.code, s.age) for s in read_subjects(study)] == [("A01", 34), ("A02", None), ("A03", None)]
     (study / "subjects.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ModelRefused, match="no list of subjects"):
         read_subjects(study)

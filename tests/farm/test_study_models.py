@@ -196,6 +196,29 @@ def test_who_withdraws_while_it_is_made_stops_it(study: Any, monkeypatch: pytest
     assert models(study) == []
 
 
+@pytest.mark.parametrize("what", ["the consent", "a take"])
+def test_what_is_withdrawn_between_the_run_and_its_record_is_in_no_model(
+    study: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    class Finished(FarmDaemon):
+        def run(self, *, until_idle: bool = False) -> Any:
+            summary = super().run(until_idle=until_idle)
+            with transaction(study.engine) as tx:
+                if what == "a take":
+                    withdraw_take(tx, "S001", tx.get_one(Take, study.takes[1]).code)
+                else:
+                    withdraw_consent(tx, get_subject(tx, "S001"), [ConsentScope.STATISTICAL_MODEL])
+            return summary
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_model, "FarmDaemon", Finished)
+        with pytest.raises(ConsentError, match="S001"):
+            build(study, *CODES)
+    assert models(study) == []
+    again = build(study, *(CODES if what == "a take" else CODES[1:]))  # of what is left
+    assert (again.record.version, again.record.stands) == (1, True)
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_takes_that_are_not_processed_are_named(studio: Any, another_session: Any) -> None:
     with transaction(studio.engine) as tx:
