@@ -23,7 +23,14 @@ from processing.errors import DataError
 from processing.farm.execution.in_process import RunCache, RunFailed, execute_runs, results_of
 from processing.farm.execution.stage_run import Output
 from processing.farm.model_names import ModelRefused, age_group, beside, check_model_name, members_json
-from processing.farm.scheduling.stage_graph import ExternalInput, Parts, StageOutput, StageRun, plan_over
+from processing.farm.scheduling.stage_graph import (
+    ExternalInput,
+    Parts,
+    StageOutput,
+    StageRun,
+    checked_params,
+    plan_over,
+)
 from processing.farm.template_files import shared_files, template_file
 from processing.files.mesh_files import read_mesh
 from processing.files.stage_files import write_vertices
@@ -105,10 +112,11 @@ def build_from_folder(
     for too few; ParamsError.
     """
     check_model_name(model.name)
+    checked_params({name: stage for name, stage in stages.items() if stage.scope is not Scope.TAKE}, model.params)
+    _require_neutrals(subjects)
     template = template_file(model.template, lambda text: progress(0.0, text))
     files = shared_files(template, stages, lambda text: progress(0.0, text), None if model.template is None else work)
     shared = {source: file_sha256(path) for source, path in files.items()}
-    _require_neutrals(subjects)
     cache = RunCache(work)
     plans = {s.code: _subject_runs(s, shared, stages, model.params) for s in subjects}
     study = _study_run(subjects, plans, shared, stages, model)

@@ -15,7 +15,7 @@ from processing.farm.folder_model import FolderModel, FolderModelResult, build_f
 from processing.farm.model_names import ModelRefused
 from processing.files.obj import write_obj
 from processing.files.stage_files import read_vertices
-from processing.stages.base import MEMBERS, TEMPLATE, Inputs, Scope, Stage, StageParams
+from processing.stages.base import MEMBERS, TEMPLATE, Inputs, ParamsError, Scope, Stage, StageParams
 from processing.template.template_file import write_template
 
 LABELS = ("1_neutral", "2_smile", "10_lip_roll")
@@ -98,8 +98,10 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def build(folder: Path, name: str = "faces", work: str = "work") -> FolderModelResult:
-    model = FolderModel(name, "mean", str(folder.parent / "small.npz"))
+def build(
+    folder: Path, name: str = "faces", work: str = "work", params: Mapping[str, Mapping[str, Any]] | None = None
+) -> FolderModelResult:
+    model = FolderModel(name, "mean", str(folder.parent / "small.npz"), params or {})
     return build_from_folder(read_subjects(folder), folder.parent / work, model, STAGES)
 
 
@@ -151,6 +153,13 @@ def test_what_cannot_be_a_model_is_refused_by_subject(study: Path, tmp_path: Pat
         (study / f"A02/models_reg/{label}.obj").unlink()
     with pytest.raises(ModelRefused, match="A02 with too few expressions"):
         build(study)
+
+
+@pytest.mark.parametrize("stage", ["nowhere", "register", "texture", "mean", "offsets"])
+def test_a_parameter_of_a_stage_that_is_not_made_here_is_refused_before_any_work(study: Path, stage: str) -> None:
+    with pytest.raises(ParamsError, match=f"'{stage}'|stage {stage}: there is no 'sizes'"):
+        build(study, params={stage: {"sizes": 3}})
+    assert not (study.parent / "work").exists()
 
 
 @pytest.mark.parametrize(

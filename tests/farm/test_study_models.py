@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -31,7 +32,9 @@ from processing.farm.daemon import FarmDaemon
 from processing.farm.model_names import ModelRefused
 from processing.farm.scheduling.missing_runs import models_to_rebuild
 from processing.farm.study_model import BuiltModel, ModelSelection, build_model, rebuild_model
+from processing.release.formats.errors import SelectionError
 from processing.release.studio.selection.selection_file import (
+    ModelLine,
     Review,
     SelectionFile,
     SubjectLine,
@@ -132,6 +135,23 @@ def test_a_withdrawn_take_marks_the_model_and_the_next_has_the_rig_without_it(st
     assert [m.code for m in second.record.members] == list(CODES)
     assert second.record.stands
     assert second.runs == 2  # the rig of S001, and the model
+
+
+@pytest.mark.parametrize("leaving", [CODES, CODES[1:]])
+def test_too_few_who_stay_are_no_next_version_until_they_consent_again(study: Any, leaving: tuple[str, ...]) -> None:
+    build(study, *CODES)
+    with transaction(study.engine) as tx:
+        for code in leaving:
+            withdraw_consent(tx, get_subject(tx, code), [ConsentScope.STATISTICAL_MODEL])
+    with pytest.raises(ModelRefused, match=f"at least 2 subjects, and {3 - len(leaving)} are chosen"):
+        rebuild(study)
+    (marked,) = models(study)
+    assert not marked.stands
+    with transaction(study.engine) as tx:
+        for code in leaving[:2]:
+            allow(tx, code)
+    again = rebuild(study)
+    assert (again.record.version, again.record.stands, len(again.record.members)) == (2, True, 5 - len(leaving))
 
 
 def test_an_erased_member_takes_the_model_and_its_list_of_members_along(study: Any) -> None:
@@ -282,3 +302,7 @@ def test_a_selection_gives_its_published_subjects_with_their_takes(tmp_path: Pat
     takes, sha256 = selected(tmp_path / "selection.toml")
     assert takes == {"S001": ("1_neutral", "2_smile")}
     assert sha256 == file_sha256(tmp_path / "selection.toml")
+    twice = (ModelLine("faces", 1, "publish"), ModelLine("faces", 1, "publish"), ModelLine("faces", 2, "leave_out"))
+    write_selection(tmp_path / "twice.toml", replace(file, model=twice))
+    with pytest.raises(SelectionError, match="model faces stands 2 times"):
+        selected(tmp_path / "twice.toml")

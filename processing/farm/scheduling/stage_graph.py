@@ -109,7 +109,7 @@ def plan(
     params: stage -> parameters that differ from their defaults. Raises ParamsError for a stage or parameter that does
     not exist, and TakeError where a stage needs the neutral and no take is neutral, or two are.
     """
-    chosen = _params(stages, params or {})
+    chosen = checked_params(stages, params or {})
     neutral = _neutral(takes, stages)
     made: dict[tuple[str, str], StageRun] = {}
     runs: list[StageRun] = []
@@ -157,7 +157,7 @@ def plan_over(
     sources that are not there. Raises ParamsError.
     """
     own = {name: stage for name, stage in stages.items() if stage.scope is scope}
-    chosen = _params(own, {name: given for name, given in (params or {}).items() if name in own})
+    chosen = checked_params(own, {name: given for name, given in (params or {}).items() if name in own})
     made: dict[str, StageRun] = {}
     for name in (name for name in in_order(stages) if name in own):
         if _enough(own[name], len(parts.labels), made):
@@ -221,7 +221,7 @@ def plan_given(
     given: need (as Need.text has it) -> identity of what meets it, of the neutral's results too. Stages run without an
     input from outside that is not there. Raises ParamsError.
     """
-    chosen = _params(stages, params)
+    chosen = checked_params(stages, params)
     made: dict[tuple[str, str], StageRun] = {}
     for name in in_order(stages):
         if stages[name].scope is not Scope.TAKE:
@@ -230,7 +230,8 @@ def plan_given(
     return list(made.values())
 
 
-def _params(stages: Stages, given: Mapping[str, Mapping[str, Any]]) -> dict[str, StageParams]:
+def checked_params(stages: Stages, given: Mapping[str, Mapping[str, Any]]) -> dict[str, StageParams]:
+    """Every stage's parameters. Raises ParamsError for one of no such stage, or that it does not have."""
     for name in given:
         if name not in stages:
             raise ParamsError(f"there is no stage '{name}'; there are {', '.join(stages)}")

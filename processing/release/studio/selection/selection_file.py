@@ -287,6 +287,11 @@ def read_selection(path: Path, *, rules_only: bool = False) -> Reviewed:
         for code, times in Counter(line.code for line in file.subject).items()
         if times > 1
     ]
+    problems += [
+        f"model {name} stands {times} times; a release has one version of it"
+        for name, times in Counter(line.name for line in file.model if line.decision == "publish").items()
+        if times > 1
+    ]
     for line in file.subject:
         if line.decision != "publish":
             continue
