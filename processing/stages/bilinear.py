@@ -14,8 +14,15 @@ from processing.face_models.model_file import write_model
 from processing.face_models.model_picture import draw_model
 from processing.files.image_files import write_image
 from processing.files.stage_files import read_json, write_json
-from processing.stages.base import MEMBERS, TEMPLATE, Inputs, Resources, Scope, Stage, StageParams
+from processing.stages.base import MEMBERS, TEMPLATE, Inputs, ParamsError, Resources, Scope, Stage, StageParams
+from processing.template.face_units import ARKIT_UNITS
 from processing.template.template_file import read_template
+
+# Least and most; fewer subjects give fewer parameters.
+_BOUNDS = {
+    "number": (1, 1_000_000), "identities": (1, 10_000), "expressions": (0, 1 + len(ARKIT_UNITS)), "sweeps": (0, 100),
+    "albedo_px": (8, 4096), "albedo_components": (1, 10_000),
+}  # fmt: skip
 
 
 class Bilinear(Stage):
@@ -44,6 +51,16 @@ class Bilinear(Stage):
         albedo_components: int = 50
         colour_matching: str = ColourMatching.EYES.value
 
+        def __post_init__(self) -> None:
+            """Before the rigs are made, which takes long. Raises ParamsError."""
+            for name, (least, most) in _BOUNDS.items():
+                if not least <= (value := getattr(self, name)) <= most:
+                    raise ParamsError(f"bilinear.{name} is {value}; wanted {least} to {most}")
+            if self.colour_matching not in (known := [matching.value for matching in ColourMatching]):
+                raise ParamsError(
+                    f"bilinear.colour_matching is '{self.colour_matching}'; wanted one of {', '.join(known)}"
+                )
+
     def run(self, inputs: Inputs, params: Params, out: Path) -> None:
         settings = _settings(params)
         try:
@@ -67,16 +84,11 @@ class Bilinear(Stage):
 
 
 def _settings(params: Bilinear.Params) -> ModelSettings:
-    try:
-        matching = ColourMatching(params.colour_matching)
-    except ValueError:
-        known = ", ".join(matching.value for matching in ColourMatching)
-        raise DataError(f"bilinear.colour_matching is '{params.colour_matching}'; wanted one of {known}") from None
     return ModelSettings(
         name=params.name,
         version=params.number,
         identities=params.identities,
         expressions=params.expressions,
         sweeps=params.sweeps,
-        colour=ColourSettings(params.albedo_px, params.albedo_components, matching),
+        colour=ColourSettings(params.albedo_px, params.albedo_components, ColourMatching(params.colour_matching)),
     )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from small_model import egg_template
 from small_study import texture, write_study
 
-from processing.errors import DataError
 from processing.face_models.bilinear.colour_components import from_linear
 from processing.face_models.model_file import read_model
+from processing.farm.scheduling.stage_graph import checked_params
 from processing.files.image_files import read_image
-from processing.stages.base import Inputs
+from processing.stages.base import Inputs, ParamsError
 from processing.stages.bilinear import Bilinear
 from processing.template.template_file import write_template
 
@@ -59,6 +60,20 @@ def test_without_textures_there_is_no_albedo(inputs: Inputs, tmp_path: Path) -> 
     assert read_model(out / "model.npz").albedo is None
 
 
-def test_a_misspelt_matching_is_refused(inputs: Inputs, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="wanted one of eyes, mean, none"):
-        Bilinear().run(inputs, Bilinear.Params(colour_matching="eye"), tmp_path)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"colour_matching": "eye"}, "wanted one of eyes, mean, none"),
+        ({"identities": 0}, "identities is 0; wanted 1 to"),
+        ({"identities": -3}, "identities is -3"),
+        ({"expressions": 54}, "expressions is 54; wanted 0 to 53"),
+        ({"sweeps": -1}, "sweeps is -1"),
+        ({"albedo_px": 0}, "albedo_px is 0"),
+        ({"albedo_px": 10**6}, "albedo_px is 1000000"),
+        ({"albedo_components": 0}, "albedo_components is 0"),
+        ({"number": 0}, "number is 0"),
+    ],
+)
+def test_parameters_out_of_bounds_are_refused_before_any_rig_is_made(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParamsError, match=said):
+        checked_params({"bilinear": Bilinear()}, {"bilinear": given})
