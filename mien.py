@@ -68,6 +68,7 @@ OURS = {"camera_nodes", "common", "controller", "db", "deploy", "processing"}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED_BY_THE_SYSTEM = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EEXIST, errno.ENOTEMPTY,
 }  # fmt: skip
 
 

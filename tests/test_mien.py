@@ -72,6 +72,9 @@ class Broken(Exception):
         ),
         (Broken("cam-07  no reply in 2000 ms"), 3, "cam-07"),
         (OSError(errno.ENOSPC, "No space left on device", "scan.ply"), 4, "disk is full while writing scan.ply"),
+        (OSError(errno.EEXIST, "File exists", "out.npz"), 4, "out.npz: File exists"),  # a file where a folder is wanted
+        (OSError(errno.ENOTEMPTY, "Directory not empty", "out"), 4, "out: Directory not empty"),
+        (OSError(errno.EROFS, "Read-only file system", "out"), 4, "out: Read-only file system"),
     ],
 )
 def test_an_error_becomes_its_message_and_exit_code(

@@ -53,7 +53,7 @@ def landmarks_of_scan(
     if found is None or float(np.median(found.views)) < len(sides_deg) / 2:
         raise NoFace(
             "no face was found on the scan: it is none, is turned (wanted: mm, y up, z out of the face) or inside out, "
-            "or half of it is missing. Turn it, or give --landmarks or --photos."
+            "or half of it is missing. Turn it, or give --landmarks (to mien register also --photos)."
         )
     return found
 
