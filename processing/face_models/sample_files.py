@@ -47,7 +47,7 @@ def sample_files(model_file: Path, choice: SampleChoice, out: Path, *, progress:
         raise DataError(f"no format {choice.form!r}; there are: {', '.join(FORMATS)}")
     progress(0.0, "reading the model")
     model = read_model(model_file)
-    poser = FacePoser(model)
+    chosen_weights(model, choice, np.random.default_rng(0))  # what is refused leaves no folder
     out.mkdir(parents=True, exist_ok=True)
     made, poser = [], FacePoser(model)
     for number in range(choice.count):
@@ -77,7 +77,7 @@ def chosen_weights(model: FaceModel, choice: SampleChoice, rng: np.random.Genera
         near = nearest(choice.expression, [*EXPRESSION_RECIPES, *model.units, RANDOM])
         raise DataError(
             f"no expression {choice.expression!r}"
-            + (f"; did you mean {near}?" if near else "")
+            + (f"; did you mean {near}?" if near else ".")
             + f" There are {RANDOM}, the model's units, and {', '.join(EXPRESSION_RECIPES)}"
         )
     recipe = EXPRESSION_RECIPES[choice.expression]

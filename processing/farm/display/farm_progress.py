@@ -48,6 +48,8 @@ class FarmProgressDisplay(FarmListener):
     def __exit__(self, *_: object) -> None:
         self._running.clear()
         self._live.stop()
+        if not self.console.is_terminal:
+            self.console.line()  # rich ends the bar's line on terminals alone
 
     def _picture(self) -> Table:
         grid = Table.grid()

@@ -99,6 +99,7 @@ def test_samples_do_what_is_asked(model: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--expression", "smlie"], "did you mean smile"),
+        (["--expression", "xyzzy"], r"no expression 'xyzzy'\. There are"),
         (["--format", "stl"], "no format"),
         (["--weights", "bad.json"], "weight is a number"),
         (["--weights", "unknown.json"], "jawOpen"),
@@ -114,7 +115,7 @@ def test_samples_that_are_refused(model: Path, tmp_path: Path, words: list[str],
     given = [str(tmp_path / word) if word.endswith(".json") else word for word in words]
     with pytest.raises(DataError, match=said):
         run("sample", model, *given, "--out", tmp_path / "out")
-    assert not list(tmp_path.glob("out/*"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_scan_is_fitted_into_files(model: Path, tmp_path: Path) -> None:
