@@ -196,7 +196,10 @@ def _member_plans(
             found[code] = with_rig[-1]
     if lacking:
         said = "\n".join(f"  {code}: {why}" for code, why in lacking.items())
-        raise ModelRefused(f"{len(lacking)} of {len(chosen)} subjects have no rig that a model can be made of:\n{said}")
+        raise ModelRefused(
+            f"{len(lacking)} of {len(chosen)} subjects have no rig that a model can be made of:\n{said}\n"
+            "mend that, or build of a selection that leaves them out: mien release select, mien model build --selection"
+        )
     return found
 
 

@@ -154,6 +154,17 @@ def test_too_few_who_stay_are_no_next_version_until_they_consent_again(study: An
     assert (again.record.version, again.record.stands, len(again.record.members)) == (2, True, 5 - len(leaving))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_member_without_its_neutral_is_named_with_the_way_out(study: Any) -> None:
+    build(study, *CODES)
+    with transaction(study.engine) as tx:
+        withdraw_take(tx, "S001", tx.get_one(Take, study.takes[0]).code)
+    with pytest.raises(ModelRefused, match=r"S001: (.|\n)*leaves them out: mien release select"):
+        rebuild(study)
+    without = build(study, *CODES[1:])
+    assert (without.record.version, without.record.stands) == (2, True)
+
+
 def test_an_erased_member_takes_the_model_and_its_list_of_members_along(study: Any) -> None:
     first = build(study, *CODES)
     with reading(study.engine) as tx:
