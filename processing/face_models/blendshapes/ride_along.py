@@ -72,25 +72,20 @@ class RideAlong:
         self._mouth = _Follower.of(laplacian, hanging & (parts != EYE), self._skin, _MOUTH_HOLD)
         self._balls = [ball for v in _patches(neutral, hanging & (parts == EYE)) if (ball := _ball(neutral, v))]
 
-    def __call__(self, generic_mm: Floats, smooth_mm: Floats, personal_mm: Floats) -> Floats:
+    def __call__(self, smooth_mm: Floats, personal_mm: Floats) -> Floats:
         """(U, V, 3) mm: the personal units, and what follows of them elsewhere.
 
-        generic_mm: (U, V, 3) the template's, turned and scaled to the subject: the eye between lids goes as it does
-        there, and as much further as the lids do.  smooth_mm: (U, V, 3) the personal ones but for details: the
-        mouth's inside goes so, and takes on the lips' details near them.  Loose pieces have as much of their generic
-        motion as the skin has of its own; eyeballs keep their shape, and what lies on them stays there.
+        smooth_mm: (U, V, 3) the personal ones but for details.  What is not skin goes as they do; the mouth's inside
+        takes on the lips' details near them, the eye between lids theirs. Eyeballs keep their shape, and what lies
+        on them stays there.
         """
         out = personal_mm.copy()
         for number, personal in enumerate(personal_mm):
-            if self._eyes is not None:
-                self._eyes.follow(out[number], generic_mm[number], personal)
-            if self._mouth is not None:
-                self._mouth.follow(out[number], smooth_mm[number], personal)
-            generic = generic_mm[number]
-            size = float(np.square(generic[self._skin]).sum())
-            gain = float((generic[self._skin] * personal[self._skin]).sum()) / size if size > 1e-9 else 1.0
+            for follower in (self._eyes, self._mouth):
+                if follower is not None:
+                    follower.follow(out[number], smooth_mm[number], personal)
             for piece in self._loose:
-                out[number, piece] = gain * generic[piece]
+                out[number, piece] = smooth_mm[number, piece]
             self._keep_round(out[number])
         return out
 
