@@ -20,6 +20,8 @@ BOTH_DATABASES = ("db", "farm/test_daemon_dispatch.py", "farm/test_daemon_faults
 
 # Threads of PyTorch that wait for each other sleep: where workers share processors, spinning takes ten times the work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# One thread for each sum of arrays, as mien.py sets it: workers are as many as there are processors, or more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 # How long an example takes is no test of it: by default 200 ms are, and a slow generator is held to be at fault.

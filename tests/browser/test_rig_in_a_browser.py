@@ -109,6 +109,7 @@ def test_each_target_is_where_the_rig_has_it(page: Any) -> None:
         np.testing.assert_allclose(base + offsets, rig.shapes_mm[number][used], atol=0.03)
 
 
+@pytest.mark.slow
 def test_each_unit_that_moves_the_skin_is_seen(page: Any) -> None:
     rest = _picture(page, -1)
     assert (rest.min(axis=2) < 200).mean() > 0.1

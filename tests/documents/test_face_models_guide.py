@@ -68,6 +68,7 @@ def test_a_model_is_fitted(desk: Desk) -> None:
     assert (desk.folder / "rig/rig.npz").is_file()
 
 
+@pytest.mark.slow
 def test_a_model_leaves_for_other_programs(desk: Desk) -> None:
     model = small_model()
     write_rig(desk.folder / "rig.npz", model_rig(model, model.identity_mean))

@@ -1,5 +1,6 @@
 """The code of the how-tos runs as printed: camera backend, shutter release, check of takes, stage, export format."""
 
+import json
 import os
 import sys
 import threading
@@ -24,10 +25,12 @@ from camera_nodes.sim_camera import built_in_photo
 from camera_nodes.wire import Exposure
 from controller.take_checks.check_context import TakeCheck
 from processing.files.displacement_map import DisplacementMap
+from processing.files.displacement_png import write_displacement_png
 from processing.files.morph_targets.morph_target_model import MorphTargetModel, Rights, TopologyArrays
 from processing.geometry.mesh import Mesh
 from processing.release.formats.released_files import ReleasedFile
 from processing.release.holder.export_formats import ExportFormat
+from processing.stages.base import Inputs
 from processing.stages.discovery import BUILT_IN, discover
 
 
@@ -115,12 +118,41 @@ def test_the_check_of_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     tried.test_another_white_balance_is_named_and_another_exposure_is_not()
 
 
+WRINKLES_IMPORTS = """
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from processing.files.displacement_png import read_displacement_png
+from processing.files.stage_files import write_json
+from processing.stages.base import Inputs, Scope, Stage, StageParams
+
+
+"""
+
+
+def test_the_stage_of_a_subject(tmp_path: Path) -> None:
+    (tmp_path / "wrinkles.py").write_text(WRINKLES_IMPORTS + python_blocks("stage")[1])
+    stage = discover(BUILT_IN, tmp_path)["wrinkles"]
+    flat, seen = np.zeros((8, 8), dtype=np.float32), np.ones((8, 8), dtype=bool)
+    maps = {"1_neutral": tmp_path / "1.png", "2_smile": tmp_path / "2.png"}
+    for height_mm, path in zip((0.0, 0.5), maps.values(), strict=True):
+        write_displacement_png(path, DisplacementMap(flat + height_mm, seen))
+    stage.run(Inputs({"rest": maps["1_neutral"]}, many={"maps": maps}), stage.Params(), tmp_path)
+    depth = json.loads((tmp_path / "depth.json").read_text())
+    assert depth == {"1_neutral": 0, "2_smile": pytest.approx(0.5, abs=0.01)}
+
+
 def test_the_stage_and_its_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, entry = python_blocks("stage")
+    code, of_subject, entry = python_blocks("stage")
     (tmp_path / "normals.py").write_text(code)
+    (tmp_path / "wrinkles.py").write_text(WRINKLES_IMPORTS + of_subject)
     stages = discover(BUILT_IN, tmp_path)
     order = list(stages)
     assert order.index("bake") < order.index("normals")
+    assert order.index("bake") < order.index("wrinkles")
     normals = module(monkeypatch, "normals", code)
     # A square of 2 mm by 2 mm whose heights rise by 0.3 mm a millimetre along u.
     corners = np.array([[0.0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]])

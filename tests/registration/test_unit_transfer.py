@@ -64,6 +64,7 @@ def test_the_command_draws_and_writes_beside_the_template(tmp_path, carried):
     assert read_image(tmp_path / "sheet.png").std() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ICT.is_file(), reason="ICT's face is on the developers' machines")
 def test_units_of_a_head_of_its_own_move_its_face_its_eyes_and_its_lower_teeth():
     template = import_ict(ICT)

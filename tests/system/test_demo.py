@@ -110,7 +110,7 @@ def test_the_console_opens_on_what_it_made(first: dict[str, Any], out: Path) -> 
             assert take["models"].keys() == {"scan", "mesh", "texture", "displacement", "template"}
             for model in take["models"].values():
                 assert client.get(f"/api/artefacts/{model['sha256']}").status_code == 200
-        assert client.get("/api/farm").json()["counts"]["done"] == 12
+        assert client.get("/api/farm").json()["counts"]["done"] == 13  # six stages of two takes, and the subject's rig
         release = client.get("/api/release").json()
         assert [(one["name"], one["version"]) for one in release["releases"]] == [("demo", 1)]
         assert release["coverage"]["subjects"][0]["cells"][:3] == ["released", "released", "missing"]
