@@ -149,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--subjects", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the study; settings were chosen on 7")
     parser.add_argument("--population", default="anny", help="anny, or ict with --ict")
     parser.add_argument("--ict", type=Path, help="ict_face.npz")
     parser.add_argument("--vertices", type=int, help="about how many; default: the whole template")
@@ -160,18 +161,19 @@ def main() -> None:
     units = units_of(people, people.template)
     rows = []
     for number in range(arguments.subjects):
-        row = run_subject(study_subject(people, SEED, number), units)
+        row = run_subject(study_subject(people, arguments.seed, number), units)
         rows.append(row)
         print(f"subject {number}: " + ", ".join(f"{k} {v:.3f}" for k, v in row.items()), file=sys.stderr)
     figures: dict[str, float | int | str] = {
         "population": arguments.population,
         "subjects": arguments.subjects,
+        "seed": arguments.seed,
         "vertices": len(people.template.mesh.vertices_mm),
         **{name: round(float(np.mean([row[name] for row in rows])), 4) for name in rows[0]},
         "peak_rss_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
     }
     if arguments.peer:
-        found = run_peer(arguments.peer, arguments.peer_site, study_subject(people, SEED, 0), units)
+        found = run_peer(arguments.peer, arguments.peer_site, study_subject(people, arguments.seed, 0), units)
         figures |= found | {f"beside_peer_{k}": rows[0][k] for k in ("seconds", "error_mm")}
     if arguments.scans:
         figures |= compare_scans(*arguments.scans)

@@ -19,6 +19,7 @@ from processing.geometry.mesh import Mesh, Surface, submesh
 from processing.geometry.open3d_core import o3d
 from processing.template.anny_head import AnnyHead, load_head
 from processing.template.builtin_template import VERTICES, default_template, template_topology
+from processing.template.settled_units import ANNY_WHOLE
 from processing.template.template import Template, from_mesh, place_landmarks
 from processing.template.template_import import MATERIAL_PARTS, import_ict
 
@@ -26,7 +27,6 @@ POPULATIONS = ("anny", "ict")
 TRAITS = 10  # numbers, each of variance about 1, that sum an identity up: what its ways of moving go with
 ICT_SPREAD, ICT_MOST = 0.8, 2.2  # of the coefficients of ICT's identities, which are standardised
 _APART = 0.6  # of jawOpen, in which a topology is thinned out: closed lips would be taken for each other
-_CLOSED = 0.72  # share of anny's eyeBlink at which its lids meet: at all of it they have passed each other
 _SEED = 17
 
 
@@ -84,7 +84,7 @@ def population(name: str, vertices: int | None = None, ict: Path | None = None) 
 def _anny(vertices: int | None) -> Population:
     head = load_head()
     units = tuple(sorted(head.units))
-    offsets = np.stack([head.units[name] * (_CLOSED if "Blink" in name else 1.0) for name in units])
+    offsets = np.stack([ANNY_WHOLE.get(name, 1.0) * head.units[name] for name in units])
     topology = template_topology(VERTICES)
     chosen = sparse.csr_array(sparse.eye_array(len(head.vertices_mm), format="csr")[topology.control])
     for step in topology.refinement.steps:

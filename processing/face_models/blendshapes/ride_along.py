@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from common.array_types import Bools, Floats, Ints64
 from processing.geometry.mesh import Mesh
@@ -14,6 +15,10 @@ from processing.template.template import EYE, SKIN, Labels
 
 _ROUND = 0.06  # a patch whose distances from its sphere's centre scatter by less, of the radius, lies on an eyeball
 _MOUTH_HOLD = 0.25  # what lips do of their own reaches some five rings into the mouth
+_AROUND_MM = 8.0  # over which what lies in the mouth goes as the lips and cheeks around it
+_NEAR_MM = 20.0  # farther than this nothing lies around it
+_MOST_SAMPLES = 1500  # of the skin around the mouth
+_LITTLE_MM2 = 0.3  # squared motion of the skin around, below which it says little
 _MOVED_MM = 0.01
 _LEAST_PATCH = 12  # vertices
 
@@ -52,6 +57,37 @@ class _Follower:
             out[self.inside] += self.factor.solve(-(self.across @ change))
 
 
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """Vertices that differ as the skin does that lies around them in space, in proportion to how far they move."""
+
+    vertices: Ints64  # (n,) the mouth's inside and its rim
+    samples: Ints64  # (m,) of skin
+    near: sparse.csr_array  # (n, m)
+
+    @classmethod
+    def of(cls, mesh: Mesh, inside: Ints64, skin: Ints64, rim: Ints64) -> "_Around | None":
+        """None where nothing is inside."""
+        if not len(inside):
+            return None
+        points, vertices = mesh.vertices_mm, np.union1d(inside, rim)
+        far, _ = cKDTree(points[inside]).query(points[skin], distance_upper_bound=_NEAR_MM)
+        close = skin[np.isfinite(far)]
+        samples = close[:: max(1, -(-len(close) // _MOST_SAMPLES))]
+        distance = cKDTree(points[vertices]).sparse_distance_matrix(
+            cKDTree(points[samples]), _NEAR_MM, output_type="coo_matrix"
+        )
+        share = np.exp(-np.square(distance.data) / (2 * _AROUND_MM**2))
+        near = sparse.csr_array((share, (distance.row, distance.col)), shape=distance.shape)
+        return cls(vertices, samples, near)
+
+    def add(self, base: Floats, personal: Floats) -> None:
+        """To a unit's smooth offsets (V, 3), what the personal ones (V, 3) say besides of the skin around."""
+        size, of_skin = np.linalg.norm(base[self.vertices], axis=1), np.linalg.norm(base[self.samples], axis=1)
+        said = self.near @ (of_skin[:, None] * (personal - base)[self.samples])
+        base[self.vertices] += (size / (self.near @ of_skin**2 + _LITTLE_MM2))[:, None] * said
+
+
 class RideAlong:
     """Brings units that are right on the skin to the rest of the head.
 
@@ -70,27 +106,33 @@ class RideAlong:
         laplacian = graph_laplacian(neutral.edges, len(parts))
         self._eyes = _Follower.of(laplacian, hanging & (parts == EYE), self._skin, 0.0)
         self._mouth = _Follower.of(laplacian, hanging & (parts != EYE), self._skin, _MOUTH_HOLD)
+        touching = np.zeros(len(parts), np.bool_)
+        touching[neutral.triangles[(hanging & (parts != EYE))[neutral.triangles].any(axis=1)]] = True
+        self._around = _Around.of(
+            neutral,
+            np.flatnonzero(hanging & (parts != EYE)),
+            np.flatnonzero(self._skin),
+            np.flatnonzero(touching & self._skin),
+        )
         self._balls = [ball for v in _patches(neutral, hanging & (parts == EYE)) if (ball := _ball(neutral, v))]
 
-    def __call__(self, generic_mm: Floats, smooth_mm: Floats, personal_mm: Floats) -> Floats:
+    def __call__(self, smooth_mm: Floats, personal_mm: Floats) -> Floats:
         """(U, V, 3) mm: the personal units, and what follows of them elsewhere.
 
-        generic_mm: (U, V, 3) the template's, turned and scaled to the subject: the eye between lids goes as it does
-        there, and as much further as the lids do.  smooth_mm: (U, V, 3) the personal ones but for details: the
-        mouth's inside goes so, and takes on the lips' details near them.  Loose pieces have as much of their generic
-        motion as the skin has of its own; eyeballs keep their shape, and what lies on them stays there.
+        smooth_mm: (U, V, 3) the personal ones but for details.  What is not skin goes as they do. The mouth's inside
+        also takes on the details of lips and cheeks around it, and close to the lips theirs; the eye between lids
+        theirs. Eyeballs keep their shape, and what lies on them stays there.
         """
         out = personal_mm.copy()
         for number, personal in enumerate(personal_mm):
-            if self._eyes is not None:
-                self._eyes.follow(out[number], generic_mm[number], personal)
-            if self._mouth is not None:
-                self._mouth.follow(out[number], smooth_mm[number], personal)
-            generic = generic_mm[number]
-            size = float(np.square(generic[self._skin]).sum())
-            gain = float((generic[self._skin] * personal[self._skin]).sum()) / size if size > 1e-9 else 1.0
+            base = smooth_mm[number].copy()
+            if self._around is not None:
+                self._around.add(base, personal)
+            for follower in (self._eyes, self._mouth):
+                if follower is not None:
+                    follower.follow(out[number], base, personal)
             for piece in self._loose:
-                out[number, piece] = gain * generic[piece]
+                out[number, piece] = smooth_mm[number, piece]
             self._keep_round(out[number])
         return out
 

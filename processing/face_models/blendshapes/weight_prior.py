@@ -9,6 +9,7 @@ from common.array_types import Bools, Floats
 from processing.face_models.blendshapes.settings import RigSettings
 
 _SAME_SIDE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # which are no pair of one unit's sides
+_CLOSES = ("eyeBlinkLeft", "eyeBlinkRight")  # whose full weight is the closed eye, of anybody
 _MAIN = 0.85  # of an expression's largest weight
 _SHOWN = 0.2  # weight from which on an expression shows a unit
 _NOT_SHOWN_COST = 3.0  # times the sparsity: of a unit that no expression is asked for
@@ -50,7 +51,8 @@ def weight_prior(
         for unit, weight in recipes.get(expression_of(label), {}).items():
             if unit in units:
                 row[units.index(unit)] = min(weight, 1.0)
-    mean = settings.performed * asked
+    closes = np.array([unit in _CLOSES for unit in units], dtype=np.bool_)
+    mean = np.where(closes, 1.0, settings.performed) * asked
     top = asked.max(axis=1, initial=0.0)[:, None]
     relative = np.where(asked >= _MAIN * top, settings.main_spread, settings.secondary_spread)
     spread = np.where(asked > 0, relative * asked.clip(0.2), settings.companion_spread)

@@ -8,14 +8,16 @@ from small_template import small_template
 
 from processing.face_models.blendshapes.build_rig import build_rig, transfer_units
 from processing.face_models.blendshapes.head_motion import motion_to, skull_weights
+from processing.face_models.blendshapes.ride_along import RideAlong
 from processing.face_models.blendshapes.rig import RigError
 from processing.face_models.blendshapes.rig_figures import review_rig
 from processing.face_models.blendshapes.settings import RigSettings, RigSettingsError
+from processing.face_models.blendshapes.weight_prior import weight_prior
 from processing.geometry.noise_field import NoiseField
 from processing.template.builtin_template import default_template
 from processing.template.expression_recipes import EXPRESSION_RECIPES
 from processing.template.face_units import ARKIT_UNITS, FaceUnitsError
-from processing.template.template import EYE, SKIN
+from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
 SHOWN = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "cheekPuff", "mouthPucker", "eyeBlinkLeft")
 ALONE = {f"only_{unit}": {unit: 1.0} for unit in SHOWN}
@@ -172,6 +174,28 @@ def test_the_eye_between_the_lids_stays_on_the_eyeball():
     for unit in ("eyeBlinkLeft", "eyeWideLeft", "eyeLookDownLeft", "cheekSquintLeft"):
         shape = rig.shapes_mm[ARKIT_UNITS.index(unit)].astype(float)[left]
         assert np.abs(np.linalg.norm(shape - solution[:3], axis=1) - rest).max() < 0.2, unit
+
+
+@pytest.mark.parametrize("unit", ["jawForward", "mouthLeft", "mouthSmileLeft"])
+def test_the_mouths_inside_goes_as_the_skin_around_it(unit):
+    """Nothing is added where nothing differs; what differs alike all around differs so within, too."""
+    template, units = small_template()
+    inside = template.parts == MOUTH_INTERIOR
+    smooth = units.offsets_mm[[ARKIT_UNITS.index(unit)]].astype(float)
+    ride = RideAlong(template.mesh, template.parts)
+    assert np.abs(ride(smooth, smooth) - smooth)[:, inside].max() < 1e-6
+    wanted = 1.2 * smooth
+    found = ride(smooth, np.where(inside[:, None], smooth, wanted))
+    near = inside & (np.linalg.norm(smooth[0], axis=1) > 0.5)
+    assert near.sum() > 50
+    before, after = (np.linalg.norm(one[0] - wanted[0], axis=1)[near].mean() for one in (smooth, found))
+    assert after < 0.5 * before
+
+
+def test_a_blinks_full_weight_is_the_closed_eye():
+    asked = weight_prior(["18_eye_closed", "2_smile"], ARKIT_UNITS, EXPRESSION_RECIPES, RigSettings()).mean
+    assert asked[0, ARKIT_UNITS.index("eyeBlinkLeft")] == 1.0
+    assert asked[1, ARKIT_UNITS.index("mouthSmileLeft")] < 1.0
 
 
 @pytest.mark.parametrize(("unit", "weight", "said"), [("jawOpen", 0.25, "lips"), ("eyeBlinkLeft", 0.9, "left eye")])
