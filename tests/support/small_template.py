@@ -26,12 +26,6 @@ def small_template() -> tuple[Template, FaceUnits]:
     skin = (parts[mesh.triangles] == SKIN).all(1)
     landmarks = place_landmarks(mesh, whole.landmark_points(whole.mesh.vertices_mm), skin)
     template = from_mesh("small", mesh, *landmarks, parts=parts)
-<<<<<<< HEAD
-    posed = [
-        head.pose(head.vertices_mm, {unit: ANNY_WHOLE.get(unit, 1.0)})[used] - mesh.vertices_mm for unit in ARKIT_UNITS
-    ]
-=======
     weights = [{unit: ANNY_WHOLE.get(unit, 1.0)} for unit in ARKIT_UNITS]
     posed = [head.pose(head.vertices_mm, one)[used] - mesh.vertices_mm for one in weights]
->>>>>>> QB
     return template, FaceUnits(ARKIT_UNITS, np.array(posed, dtype=np.float32), topology_of(template))
