@@ -79,6 +79,7 @@ def test_truth_is_seen_skin_and_photographs_repeat(tmp_path: Path) -> None:
     assert (corner / 255) ** 2.2 == pytest.approx(BACKGROUND, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("embedded")
 @pytest.mark.parametrize("name", MADE)
 def test_case_has_skin_of_the_head_alone(name: str) -> None:

@@ -46,6 +46,7 @@ def desk(tmp_path: Path) -> Desk:
     return made
 
 
+@pytest.mark.slow
 def test_a_model_is_evaluated(desk: Desk) -> None:
     said = desk.run(printed("docs/how-to/face-models.md", "mien model evaluate"))
     assert "4 meshes of 2 people who are not in it" in said
@@ -58,6 +59,7 @@ def test_a_model_is_looked_at(desk: Desk) -> None:
     assert len(list((desk.folder / "people").glob("*.obj"))) == 5
 
 
+@pytest.mark.slow
 def test_a_model_is_fitted(desk: Desk) -> None:
     here = {
         "scan.ply": "scan.ply --landmarks neutral.json",

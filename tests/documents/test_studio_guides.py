@@ -105,6 +105,7 @@ def test_a_backup_that_leaves_the_house(desk: Desk) -> None:
     assert "The backup is sound" in said
 
 
+@pytest.mark.slow
 def test_a_backup_is_restored(desk: Desk) -> None:
     folder = {"/mnt/mien-backup": str(desk.folder / "backup")}
     said = desk.run(printed("docs/backup.md", "mien db backup --to /mnt/mien-backup/studio  "), here=folder)

@@ -25,6 +25,7 @@ def likeness(one, other):
     return float((one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum() + 1e-12))
 
 
+@pytest.mark.slow
 def test_the_built_in_topology_has_the_built_in_units():
     template = default_template()
     assert np.array_equal(units_for(template).offsets_mm, builtin_units(template).offsets_mm)

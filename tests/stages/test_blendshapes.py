@@ -56,6 +56,7 @@ def test_equal_inputs_make_equal_bytes_and_all_that_is_promised(tmp_path):
     assert read_image(tmp_path / "a" / "quality.png").std() > 10
 
 
+@pytest.mark.slow
 def test_the_units_as_meshes_are_what_a_template_imports(tmp_path):
     template, _ = small_template()
     (tmp_path / "out").mkdir()

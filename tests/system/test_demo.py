@@ -116,6 +116,7 @@ def test_the_console_opens_on_what_it_made(first: dict[str, Any], out: Path) -> 
         assert release["coverage"]["subjects"][0]["cells"][:3] == ["released", "released", "missing"]
 
 
+@pytest.mark.slow
 def test_its_heads_are_drawn(first: dict[str, Any], out: Path) -> None:
     assert first["console"].endswith(str(out / "studio"))
     home = out / "studio"

@@ -24,6 +24,7 @@ def soak(cameras: int, takes: int, seed: int, share: float) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_few_takes_under_faults_lose_nothing() -> None:
     soak(cameras=4, takes=6, seed=5, share=0.5)
 

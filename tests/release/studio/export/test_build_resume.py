@@ -61,6 +61,7 @@ def after(takes: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_how_it_was_built(
     studio: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_hub_that_takes_few_files_gets_archives(
     assert verify(made.folder).intact
 
 
+@pytest.mark.slow
 def test_what_zenodo_gets_unpacks_to_the_release(synthetic: Any, tmp_path: Path) -> None:
     manifest, _ = read_manifest(synthetic.folder)
     made = publish(synthetic.folder, manifest, ZENODO, tmp_path / "zenodo")
