@@ -33,7 +33,11 @@ class FacePoser:
 
         identity: (n,), weights: (U,) in 0..1. No vertex away from eyes and mouth moves.
         """
-        return self._separation(self._model.face(identity, weights))
+        return self.drawn_apart(self._model.face(identity, weights))
+
+    def drawn_apart(self, vertices_mm: Floats) -> Floats:
+        """A face (V, 3) of the model likewise."""
+        return self._separation(vertices_mm)
 
     def crossings(self, vertices_mm: Floats) -> dict[str, float]:
         """Kind of crossing -> the deepest of a face (V, 3), mm."""
@@ -65,17 +69,10 @@ def sampled_faces(model: FaceModel, count: int, rng: np.random.Generator) -> Ite
     Expressions are drawn from the model's mixture, whose parts are cut off likewise; what undoes an open jaw is no
     stronger than the jaw is open. Raises ModelError for a model without expression mixture.
     """
-    mixture = model.expression_mixture
     close, jaw = (model.units.index(u) if u in model.units else -1 for u in ("mouthClose", "jawOpen"))
-    roots = None if mixture is None else np.linalg.cholesky(mixture.covariances)
     for _ in range(count):
         identity = model.sample_identity(rng, within=WITHIN)
-        if mixture is None or roots is None:
-            weights = model.sample_weights(rng)  # raises what is missing
-        else:
-            number = int(rng.choice(len(mixture.weights), p=mixture.weights / mixture.weights.sum()))
-            drawn = rng.standard_normal(len(model.units)).clip(-WITHIN, WITHIN)
-            weights = (mixture.means[number] + roots[number] @ drawn).clip(0, 1)
+        weights = model.sample_weights(rng, within=WITHIN)
         if min(close, jaw) >= 0:
             weights[close] = min(weights[close], weights[jaw])
         yield identity, weights
@@ -91,7 +88,7 @@ def count_crossings(
     for number, (identity, weights) in enumerate(sampled_faces(model, count, rng)):
         face = model.face(identity, weights)
         plain.add(poser.crossings(face))
-        corrected = poser.face(identity, weights)
+        corrected = poser.drawn_apart(face)
         apart.add(poser.crossings(corrected))
         moved = np.linalg.norm(corrected - face, axis=1)
         apart.farthest_mm = max(apart.farthest_mm, float(moved.max()))

@@ -105,11 +105,11 @@ class ExpressionMixture:
             terms.append(np.log(share) - 0.5 * np.square(away).sum(axis=0) - scale)
         return np.asarray(np.logaddexp.reduce(terms, axis=0).reshape(weights.shape[:-1]))
 
-    def sample(self, rng: np.random.Generator) -> Floats:
-        """(U,) weights in 0..1 of a random expression."""
+    def sample(self, rng: np.random.Generator, *, within: float = np.inf) -> Floats:
+        """(U,) weights in 0..1 of a random expression, no farther from its part's mean than so many deviations."""
         part = rng.choice(len(self.weights), p=self.weights / self.weights.sum())
-        drawn = rng.multivariate_normal(self.means[part], self.covariances[part], method="cholesky")
-        return np.asarray(drawn.clip(0, 1))
+        drawn = rng.standard_normal((self.means.shape[1],)).clip(-within, within)
+        return np.asarray((self.means[part] + np.linalg.cholesky(self.covariances[part]) @ drawn).clip(0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,8 +217,11 @@ class FaceModel:
             drawn[outside] = rng.standard_normal(int(outside.sum()))
         return np.asarray(self.identity_mean + drawn * self.identity_deviation)
 
-    def sample_weights(self, rng: np.random.Generator) -> Floats:
-        """(U,) weights of a random expression. Raises ModelError for a model without an expression mixture."""
+    def sample_weights(self, rng: np.random.Generator, *, within: float = np.inf) -> Floats:
+        """(U,) weights of a random expression, as ExpressionMixture.sample draws them.
+
+        Raises ModelError for a model without an expression mixture.
+        """
         if self.expression_mixture is None:
             raise ModelError(f"model {self.name} has no expression mixture: its members' takes had no weights")
-        return self.expression_mixture.sample(rng)
+        return self.expression_mixture.sample(rng, within=within)

@@ -10,7 +10,7 @@ import numpy as np
 from common.array_types import Floats
 from common.bounded.files import read_bytes
 from common.bounded.json_toml import parse_json
-from common.bounded.limits import MAX_FACE_MODEL_BYTES, MAX_JSON_BYTES, MAX_MAP_BYTES
+from common.bounded.limits import MAX_FACE_MODEL_BYTES, MAX_MAP_BYTES
 from common.bounded.npz_files import read_npz
 from common.progress import Progress, no_progress
 from processing.errors import DataError
@@ -24,6 +24,7 @@ from processing.files.morph_targets.gltf import write_glb
 from processing.files.morph_targets.morph_target_model import MorphTargetModel
 from processing.files.morph_targets.obj_folder import write_obj_folder
 from processing.files.morph_targets.usd import write_usd
+from processing.files.stage_files import read_json
 from processing.geometry.mesh import Mesh
 from processing.geometry.topology import topology_id
 from processing.template.builtin_template import default_template
@@ -122,10 +123,10 @@ def _identity(model: FaceModel, choice: FaceChoice) -> tuple[Floats, str]:
     if choice.identity is None:
         return model.identity_mean, "mean of the model"
     path = choice.identity
+    said = read_json(path)
     try:
-        said = parse_json(read_bytes(path, MAX_JSON_BYTES))
         identity = np.array(said["identity"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} has no `identity`, numbers in a list ({error}); mien model fit writes one") from None
     if identity.shape != (model.identity_count,) or not np.isfinite(identity).all():
         raise ModelError(
