@@ -99,12 +99,26 @@ def read(tx: Session) -> DatabaseIdentity | None:
 
 
 def check(engine: Engine, store: Store) -> Verdict:
-    """Hold both identities against each other; changes nothing. Raises StoreError when the store does not answer."""
+    """Hold both identities against each other; changes nothing. Raises StoreError when the store does not answer.
+
+    Others may note meanwhile. The note is read before the records, which are told of a note first, so these are never
+    behind it; and when the store has another note afterwards, what was found belongs to no one moment and is looked at
+    again.
+    """
     if away := store.absence():
         return Verdict(IdentityStanding.AWAY, f"The store {store.root} is away: {away}. Mount it, then run this again.")
+    note = store.identity()
+    while True:
+        verdict = _held_against(engine, store, note)
+        if verdict.same or (later := store.identity()) == note:
+            return verdict
+        note = later
+
+
+def _held_against(engine: Engine, store: Store, note: StoreNote | None) -> Verdict:
+    """The database as it is now beside a note that was read before."""
     with reading(engine) as tx:
         own = read(tx)
-        note = store.identity()
         if own is not None and note is not None and own.studio != note.studio:
             return Verdict(
                 IdentityStanding.OTHER,

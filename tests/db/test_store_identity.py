@@ -80,6 +80,35 @@ def test_notes_at_once_leave_the_newest_and_both_belong_together(engine: Engine,
 
 
 @sqlite
+@pytest.mark.parametrize("before", [True, False], ids=["before the note is read", "after it"])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_one_that_notes_while_another_looks_makes_no_false_verdict(
+    engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch, before: bool, times: int
+) -> None:
+    store_identity.require(engine, store)
+    read, left = Store.identity, [times]
+
+    def read_beside_another(self: Store) -> StoreNote | None:
+        def another() -> None:
+            if left[0]:
+                left[0] -= 1
+                with monkeypatch.context() as alone:
+                    alone.setattr(Store, "identity", read)
+                    assert store_identity.note(engine, store).same
+
+        if before:
+            another()
+        found = read(self)
+        if not before:
+            another()
+        return found
+
+    monkeypatch.setattr(Store, "identity", read_beside_another)
+    assert store_identity.check(engine, store).same
+    store_identity.require(engine, store)
+
+
+@sqlite
 def test_a_note_that_is_none_stops_what_destroys_and_says_so(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     store = Store(tmp_path / "store")
