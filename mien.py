@@ -59,6 +59,10 @@ COMMANDS = {
     "displace": Command("processing.commands.displace", "farm", "A registered mesh and its relief to a detailed mesh."),
     "farm": Command("processing.commands.farm", "farm", "Turn closed sessions into artefacts, unattended."),
     "model": Command("processing.commands.model", "farm", "Face models: rigs of 52 blendshapes, fits, samples."),
+    "face": Command("processing.commands.face", "farm", "A face from photographs: fit a model, edit expressions."),
+    "benchmark": Command(
+        "processing.commands.benchmark", "farm", "Methods of one photograph, measured: make, run, evaluate, report."
+    ),
     "release": Command("processing.commands.release", "farm", "Dataset releases: select, build, verify, fetch."),
 }
 FAULT = 1

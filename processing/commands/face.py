@@ -1,0 +1,10 @@
+"""`mien face`: a face from photographs of a person."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def face() -> None:
+    """One photograph, or several of one person, to a face of a study's model."""

@@ -1,0 +1,1 @@
+"""One photograph, or several of one person, to a face of a study's model."""
