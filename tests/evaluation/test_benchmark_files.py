@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from processing.errors import DataError
 from processing.evaluation.benchmark_files import (
     Benchmark,
     BenchmarkError,
@@ -22,11 +23,9 @@ K = np.array([[300.0, 0, 15.5], [0, 300, 15.5], [0, 0, 1]])
 CAMERA = TrueCamera(Perspective(K, np.diag([1.0, -1, -1]), np.array([0, 0, 370.0])), 32, 32)
 
 
-def face(**more):
-    return TruthFace(
-        Mesh(VERTICES, TRIANGLES), VERTICES, "4-abc", np.arange(204.0).reshape(68, 3), np.array([True, False, True, True]),
-        np.array([1.0, 2, 3]), 63.0,
-    )  # fmt: skip
+def face():
+    landmarks, face_there = np.arange(204.0).reshape(68, 3), np.array([True, False, True, True])
+    return TruthFace(Mesh(VERTICES, TRIANGLES), VERTICES, "4-abc", landmarks, face_there, np.array([1.0, 2, 3]), 63.0)
 
 
 def picture(seed=0):
@@ -149,7 +148,7 @@ def test_a_head_that_cannot_be_used_is_refused(tmp_path, key, value, said):
 def test_damaged_files_say_what_they_are(tmp_path):
     made, images = written(tmp_path / "b")
     made.picture_path(images[0]).write_bytes(b"\x89PNG nothing")
-    with pytest.raises(Exception, match="00_0_00.png"):
+    with pytest.raises(DataError, match=r"00_0_00\.png"):
         made.picture(images[0])
     (tmp_path / "b" / "cameras" / "00_0_00.json").write_text('{"projection": "fisheye"}')
     with pytest.raises(ViewError, match="fisheye"):

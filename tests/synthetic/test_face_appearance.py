@@ -40,7 +40,7 @@ def test_eyes_have_a_white_an_iris_and_a_pupil(people, looks):
         assert values.min() < 60
 
 
-def test_brows_and_lips_differ_from_the_skin_beside_them(people, looks):
+def test_brows_and_lips_differ_from_the_skin_beside_them(looks):
     for look in looks:
         p, light = look.places.average_mm, look.texture().reshape(-1, 3)[look.places.texels.index].astype(float)
         brow = (np.abs(np.abs(p[:, 0]) - 25) < 6) & (np.abs(p[:, 1] - 50) < 3) & (p[:, 2] > 60)
