@@ -35,9 +35,11 @@ def paint_face(places: FacePlaces, look: FaceLook) -> Floats32:
     color = _skin(places, look, noise)
     color = _made_up(places, look, color)
     brow = _brows(p, look) * np.clip(0.85 + 0.5 * noise(p * _stretch(2.4), 1.1, 5), 0.15, 1)
-    hair = np.asarray(np.maximum(_hair(p, look, noise), brow) * (places.masks["ears"] < 0.3), np.float32)
+    cap = np.asarray(_hair(p, look, noise) * (places.masks["ears"] < 0.3), np.float32)
     strand = np.exp(0.16 * noise(p * _stretch(0.35), 1.0, 6) + 0.16 * noise(p, 2.0, 7))[:, None]
-    color = color * (1 - 0.92 * hair[:, None]) + 0.92 * hair[:, None] * look.hair.astype(np.float32) * strand
+    # Brows keep their colour longer than the head's hair.
+    for share, tone in ((brow, np.minimum(look.hair, 0.5 * look.hair + 0.02)), (cap, look.hair)):
+        color = color * (1 - 0.92 * share[:, None]) + 0.92 * share[:, None] * tone.astype(np.float32) * strand
     lash = _lashes(places, look)[:, None]
     color = color * (1 - lash) + lash * np.minimum(look.hair, 0.03).astype(np.float32)
     color[places.parts == EYE] = _whites(places)
