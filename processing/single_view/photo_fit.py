@@ -21,7 +21,6 @@ from processing.single_view.fitting.pose import POSE, PhotoPose
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
 from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 
-
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
 
 
@@ -128,13 +127,15 @@ class _PhotoFitting:
         return rows, off, np.array([focal.sides_spread, focal.distance_spread]) ** -2.0
 
     def _results(self, state: PhotoState, equations: StepEquations) -> list[PhotoFit]:
-        deviation = np.sqrt(np.diag(equations.score_covariance(self._free)).clip(0))
+        spread = np.sqrt(np.diag(equations.covariance(self._free)).clip(0))
+        count = len(state.scores)
+        deviation, focal = spread[:count], spread[count:].reshape(state.scans, -1)[:, -1]
         identity = identity_of(self._model, state.scores)
         made = []
         for number, (pose, photograph) in enumerate(zip(state.poses, self._photographs, strict=True)):
             vertices = self._model.face(identity, state.weights[number])
             figures, review = photo_figures(
-                self._model, vertices, pose, self._landmarks[number], state.scores, deviation
+                self._model, vertices, pose, self._landmarks[number], state.scores, deviation, float(focal[number])
             )
             camera = PhotoCamera(
                 pose.camera(photograph.name), self._settings.projection, photograph.focal_px is not None

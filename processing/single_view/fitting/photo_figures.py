@@ -24,7 +24,13 @@ class PhotoFitLimits:
 
 
 def photo_figures(
-    model: FaceModel, vertices_mm: Floats, pose: PhotoPose, landmarks_px: Floats, scores: Floats, deviation: Floats
+    model: FaceModel,
+    vertices_mm: Floats,
+    pose: PhotoPose,
+    landmarks_px: Floats,
+    scores: Floats,
+    deviation: Floats,
+    focal_share: float,
 ) -> tuple[dict[str, Any], QualityReview]:
     """Residuals of the 68 landmarks by region, in per cent of the distance between the outer corners of the eyes."""
     own = model.topology.landmark_points(vertices_mm)
@@ -38,7 +44,8 @@ def photo_figures(
         "regions_percent": {name: float(off[list(rows)].mean()) for name, rows in GROUPS.items()},
         "eye_distance_px": eyes_px,
         "yaw_deg": yaw, "pitch_deg": pitch, "roll_deg": roll,
-        "focal_px": pose.focal_px, "distance_mm": float(pose.place_mm[2]), "px_per_mm": pose.px_per_mm,
+        "focal_px": pose.focal_px, "focal_share": focal_share,
+        "distance_mm": float(pose.place_mm[2]), "px_per_mm": pose.px_per_mm,
         **knowledge(scores, deviation),
     }  # fmt: skip
     limits, found = PhotoFitLimits(), Findings()
