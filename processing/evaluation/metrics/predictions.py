@@ -4,14 +4,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from common.array_types import Bools, Floats
 from processing.errors import DataError
+from processing.evaluation.metrics.cylinder import CylinderMap, Placing, cylinder_map
 from processing.evaluation.metrics.view import SUFFIX, View, read_view
 from processing.files.mesh_files import read_mesh
-from processing.geometry.mesh import Mesh
+from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.topology import topology_id
 
 MESH_SUFFIXES = (".obj", ".ply")
+#: The mean of female and male heads, by which the public evaluator scales its true heads.
+STANDARD_PUPILS_MM = 62.85
 
 
 class PredictionError(DataError):
@@ -36,6 +41,34 @@ class TruthFace:
     centre_mm: Floats | None = None
     #: Between the pupils: published figures are those of a head scaled to 62.85 mm. None: the head has that size.
     pupil_mm: float | None = None
+
+    @cached_property
+    def centre(self) -> Floats:
+        """(3,) a point of the cylinder's axis, at its middle height."""
+        if self.centre_mm is not None:
+            return self.centre_mm
+        return np.asarray(self.mesh.vertices_mm[np.unique(self.mesh.triangles)].mean(axis=0))
+
+    @cached_property
+    def standard_scale(self) -> float:
+        """That brings the head to the size of published figures."""
+        return 1.0 if self.pupil_mm is None else STANDARD_PUPILS_MM / self.pupil_mm
+
+    @cached_property
+    def surface(self) -> Surface:
+        return Surface(self.mesh)
+
+    @cached_property
+    def cylinder(self) -> CylinderMap:
+        """Of the head as it is."""
+        return cylinder_map(self.surface, Placing(1.0, -self.centre))
+
+    @cached_property
+    def standard_cylinder(self) -> CylinderMap:
+        """Of the head scaled to the size of published figures."""
+        if self.standard_scale == 1.0:
+            return self.cylinder
+        return cylinder_map(self.surface, Placing(self.standard_scale, -self.standard_scale * self.centre))
 
 
 @dataclass(frozen=True, eq=False)

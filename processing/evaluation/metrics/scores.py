@@ -18,6 +18,9 @@ class EvaluationSettings:
     correspondence: bool = True
     #: The error of each true pixel of the cylinder is kept: for error maps.
     maps: bool = False
+    #: A perspective prediction keeps its size until the published alignment shifts it, as meshes that the public
+    #: evaluator's loaders have scaled do; otherwise it is brought to the true size before.
+    keep_size: bool = False
 
 
 @dataclass(frozen=True)
