@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from processing.evaluation.board.score_rows import ScoreRow
 
-LONG_PX = 1200.0  # the focal length over which the paper's table by pose is made (its evaluator's export_table.py)
 LAB_POSES = (0, 30, 60)
 WILD_BINS = ("0-5", "5-30", "30-60", "60-90")
 
@@ -60,14 +59,15 @@ def mean_of(rows: Sequence[ScoreRow], figure: str) -> float | None:
 
 
 def pose_groups(kind: str, rows: Sequence[ScoreRow], *, long_alone: bool = False) -> list[Group]:
-    """The paper's groups by pose that the rows have. long_alone: of the long focal length, as its table has it."""
+    """The paper's groups by pose that the rows have.
+
+    long_alone: of the longest focal length, over which the paper's table by pose is made (its export_table.py).
+    """
     if kind == "wild":
         return [Group(f"{label}°", _in_bin(label)) for label in WILD_BINS if any(map(_in_bin(label), rows))]
-    return [
-        Group(f"{pose}°", _at_pose(pose, LONG_PX if long_alone else None))
-        for pose in LAB_POSES
-        if any(map(_at_pose(pose, LONG_PX if long_alone else None), rows))
-    ]
+    longest = max((length for row in rows if (length := row.number("focal_px"))), default=None)
+    groups = [Group(f"{pose}°", _at_pose(pose, longest if long_alone else None)) for pose in LAB_POSES]
+    return [group for group in groups if group.of(rows)]
 
 
 def focal_groups(rows: Sequence[ScoreRow]) -> list[Group]:

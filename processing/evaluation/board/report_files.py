@@ -3,7 +3,6 @@
 OUT/index.html, OUT/tables.md, OUT/*.svg, OUT/pictures/
 """
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from common.files.json_object import read_json_object
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 from processing.evaluation.benchmark_files import Benchmark
-from processing.evaluation.board.aggregates import LONG_PX, MethodScores, focal_groups, pose_groups
+from processing.evaluation.board.aggregates import MethodScores, focal_groups, pose_groups
 from processing.evaluation.board.board_files import BENCHMARK, SUMMARY, benchmark_hash
 from processing.evaluation.board.board_pictures import BoardPictures, draw_pictures
 from processing.evaluation.board.charts import curves_svg, groups_svg
@@ -183,7 +182,7 @@ def _write_page(
     )  # fmt: skip
     page = environment.get_template("board.html.j2").render(
         facts=facts, notes=notes, methods=methods, summary=summary_table(methods), sections=sections, beside=beside,
-        charts=charts, pictures=pictures, failures=_failures(methods), long_px=f"{LONG_PX:g}",
+        charts=charts, pictures=pictures, failures=_failures(methods),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip
     write_whole(out / PAGE, page)
@@ -205,8 +204,3 @@ def _write_markdown(
                   for reason, names in one.reasons]  # fmt: skip
         lines.append("")
     write_whole(path, "\n".join(lines))
-
-
-def relative(path: Path, to: Path) -> str:
-    """A path as a page in `to` names it."""
-    return os.path.relpath(path, to)

@@ -47,7 +47,7 @@ def board_tables(kind: str, methods: Sequence[MethodScores]) -> list[Table]:
     rows = [row for method in methods for row in method.rows]
     number = "2" if kind == "wild" else "3"
     published = pose_groups(kind, rows, long_alone=kind == "lab")
-    long_only = "; images of the long focal length alone, as its table is made" if kind == "lab" else ""
+    long_only = "; images of the longest focal length alone, as its table is made" if kind == "lab" else ""
     tables = [
         _grouped(
             f"By pose, as published (the paper's table {number})",
