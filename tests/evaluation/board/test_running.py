@@ -190,7 +190,7 @@ def test_interrupted_it_keeps_what_is_whole_and_goes_on(bench: Bench) -> None:
         ('name = "Ours"\ncommand = ["a", "{images}", "{out}"]', "lower-case letters"),
         ('name = "ours"\ncommand = []', "'command' is empty"),
         ('name = "ours"\ncommand = ["a", "{images}"]', "takes no {images}, or no {out}"),
-        ('name = "ours"\ncommand = ["a", "{images}", "{out}", "{modle}"]', "asks for {modle}; there are images, out, model"),
+        ('name = "ours"\ncommand = ["a", "{images}", "{out}", "{modle}"]', "asks for {modle}; there are images, out"),
         ('name = "ours"\ncommand = ["a", "{images}", "{out}"]\n[values]\nout = 3', "[values] has 'out'"),
         ('name = "ours"\ncommand = ["a", "{images}", "{out}"]\nsee_focal = true', "did you mean 'sees_focal'"),
     ],

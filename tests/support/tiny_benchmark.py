@@ -36,11 +36,8 @@ def tiny_benchmark(folder: Path, *, subjects: int = 2, focals: Sequence[int] = (
             name = view.name(number)
             writer.write_image(name, true_picture(truth, view.camera), view.camera)
             focal = (1200.0, 600.0, 300.0)[view.focal]
-            images.append(
-                BenchmarkImage(
-                    name, f"S{number}", view.pose_deg, view.yaw_deg, view.pitch_deg, focal, "neutral", f"{view.pose_deg:g}"
-                )
-            )  # fmt: skip
+            angles = (view.pose_deg, view.yaw_deg, view.pitch_deg)
+            images.append(BenchmarkImage(name, f"S{number}", *angles, focal, "neutral", f"{view.pose_deg:g}"))
     return writer.finish(images)
 
 
