@@ -30,20 +30,25 @@ def triangles_of() -> np.ndarray:
     return np.array(triangles)
 
 
-images, out = Path(sys.argv[1]), Path(sys.argv[2])
-options = FaceLandmarkerOptions(
-    base_options=BaseOptions(model_asset_buffer=model_bytes(DataError)), num_faces=1,
-    min_face_detection_confidence=0.3, min_face_presence_confidence=0.3,
-)  # fmt: skip
-triangles = triangles_of()
-with FaceLandmarker.create_from_options(options) as landmarker:
-    for photo in listed(images):
-        image = read_image(photo.path)
-        rgb = np.ascontiguousarray(image[..., ::-1])
-        found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)).face_landmarks
-        if not found:
-            fault(out, photo, "no face was found")
-            continue
-        height, width = image.shape[:2]
-        points = np.array([[p.x * width - 0.5, p.y * height - 0.5, p.z * width] for p in found[0][:POINTS]])
-        write_face(out, photo, points, triangles, 1.0, np.eye(3), (0.0, 0.0))
+def main() -> None:
+    images, out = Path(sys.argv[1]), Path(sys.argv[2])
+    options = FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_buffer=model_bytes(DataError)), num_faces=1,
+        min_face_detection_confidence=0.3, min_face_presence_confidence=0.3,
+    )  # fmt: skip
+    triangles = triangles_of()
+    with FaceLandmarker.create_from_options(options) as landmarker:
+        for photo in listed(images):
+            image = read_image(photo.path)
+            rgb = np.ascontiguousarray(image[..., ::-1])
+            found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)).face_landmarks
+            if not found:
+                fault(out, photo, "no face was found")
+                continue
+            height, width = image.shape[:2]
+            points = np.array([[p.x * width - 0.5, p.y * height - 0.5, p.z * width] for p in found[0][:POINTS]])
+            write_face(out, photo, points, triangles, 1.0, np.eye(3), (0.0, 0.0))
+
+
+if __name__ == "__main__":
+    main()

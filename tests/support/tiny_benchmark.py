@@ -18,7 +18,9 @@ from processing.geometry.topology import topology_id
 VIEWS = (0, 8, 9)  # 0, 30 and 60 degrees
 
 
-def tiny_benchmark(folder: Path, *, subjects: int = 2, focals: Sequence[int] = (0, 2), size: int = 64) -> Benchmark:
+def tiny_benchmark(
+    folder: Path, *, subjects: int = 2, focals: Sequence[int] = (0, 2), views: Sequence[int] = VIEWS, size: int = 64
+) -> Benchmark:
     """Faces at 0, 30 and 60 degrees at the long and the short focal length."""
     model = small_model()
     writer = BenchmarkWriter(folder, BenchmarkHead("lab", "tiny", size, 0, "a small model"))
@@ -31,7 +33,7 @@ def tiny_benchmark(folder: Path, *, subjects: int = 2, focals: Sequence[int] = (
         )  # fmt: skip
         writer.write_truth(f"S{number}", truth)
         for view in lab_views(np.zeros(3), size):
-            if view.focal not in focals or view.view not in VIEWS:
+            if view.focal not in focals or view.view not in views:
                 continue
             name = view.name(number)
             writer.write_image(name, true_picture(truth, view.camera), view.camera)
