@@ -2,7 +2,7 @@
 
 import typer
 
-from processing.commands import benchmark_make
+from processing.commands import benchmark_make, benchmark_run
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -13,3 +13,5 @@ def benchmark() -> None:
 
 
 app.add_typer(benchmark_make.app, name="make")
+for command in (benchmark_run.run, benchmark_run.evaluate, benchmark_run.report):
+    app.command()(command)

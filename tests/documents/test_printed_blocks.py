@@ -58,6 +58,8 @@ NOT_RUN = {
     ("docs/how-to/take-check.md", ".venv/bin/pytest"): RECIPE,
     ("docs/how-to/stage.md", "mien process SUBJECT"): RECIPE,
     ("docs/how-to/export-format.md", "mien release export"): RECIPE,
+    ("docs/how-to/benchmark.md", "mien benchmark make lab"): "minutes of rendering; tests/evaluation/lab makes one",
+    ("docs/how-to/benchmark.md", "pip install --target peers"): "installs from the network",
     ("docs/how-to/face-models.md", "mien release select faces --out selection.toml   "): (
         "a studio of several subjects with rigs; tests/farm/test_study_models.py"
     ),
