@@ -123,9 +123,7 @@ class _PsbodyMesh:
         import open3d as o3d
 
         self.scene = o3d.t.geometry.RaycastingScene()
-        self.scene.add_triangles(
-            o3d.core.Tensor(self.v.astype(np.float32)), o3d.core.Tensor(self.f.astype(np.uint32))
-        )
+        self.scene.add_triangles(o3d.core.Tensor(self.v.astype(np.float32)), o3d.core.Tensor(self.f.astype(np.uint32)))
         return self
 
     def nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +192,8 @@ def lab_case(evaluator: Any, fs: Any, given: dict[str, np.ndarray]) -> None:
 def wild_case(evaluator: Any, fs: Any, given: dict[str, np.ndarray]) -> None:
     """given: vertices in OpenGL's orthographic frame, -1 to 1 across the picture; `unit_mm`: one of it."""
     meshes = {
-        key: evaluator.make_trimesh(given[f"{key}_vertices"], given[f"{key}_triangles"]) for key in ("true", "predicted")
+        key: evaluator.make_trimesh(given[f"{key}_vertices"], given[f"{key}_triangles"])
+        for key in ("true", "predicted")
     }
     evaluator.load_ori_mesh = lambda _path: meshes["true"]
     evaluator.load_dispatcher[fs.method] = lambda _folder, _name, _focal: meshes["predicted"]
