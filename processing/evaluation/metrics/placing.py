@@ -104,9 +104,9 @@ def _turned_out(mesh: Mesh, seen_by: TrueCamera) -> tuple[Mesh, float, tuple[str
 
 def _adjusted(points: Floats, middle: float, mine: View, true: View) -> Floats:
     """From the frame of the camera that it was predicted with to the frame of the true one; middle: mean depth."""
+    if same_camera(mine, true):
+        return points
     if isinstance(mine, Perspective):
-        if isinstance(true, Perspective) and np.allclose(mine.K, true.K, rtol=1e-9, atol=1e-9):
-            return points
         per_unit = np.array([mine.K[0, 0], mine.K[1, 1]]) / middle  # px of one unit at the mean depth
         pixels = points[:, :2] * per_unit + mine.K[:2, 2]
     else:
@@ -118,3 +118,12 @@ def _adjusted(points: Floats, middle: float, mine: View, true: View) -> Floats:
     focal = np.array([true.K[0, 0], true.K[1, 1]])
     depth = float(np.sqrt(focal.prod()))  # where one pixel is one unit; the scale is found by the alignment
     return np.asarray(np.c_[(pixels - true.K[:2, 2]) * (depth / focal), relief + depth])
+
+
+def same_camera(a: View, b: View) -> bool:
+    """Whether two cameras make the same picture of what lies in their frame."""
+    if isinstance(a, Perspective) and isinstance(b, Perspective):
+        return np.allclose(a.K, b.K, rtol=1e-9, atol=1e-9)
+    if isinstance(a, Orthographic) and isinstance(b, Orthographic):
+        return np.allclose([a.scale, *a.t], [b.scale, *b.t], rtol=1e-9, atol=1e-9)
+    return False
