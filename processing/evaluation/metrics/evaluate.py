@@ -92,7 +92,7 @@ def _scores(
         corresponding_mm=points,
         corresponding_similarity_mm=points_similar,
         notes=tuple(notes),
-        error_map_mm=exact.true_to_predicted_mm if settings.maps else None,
+        error_map_mm=np.pad(exact.true_to_predicted_mm, ((0, 0), (0, 1)), mode="wrap") if settings.maps else None,
     )
 
 
