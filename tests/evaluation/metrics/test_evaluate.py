@@ -171,7 +171,7 @@ def test_unusable_predictions_have_a_reason(truth: TruthFace, other: Mesh) -> No
         "finite": mine.with_vertices(np.full_like(mine.vertices_mm, np.nan)),
         "behind": _turned_away(mine),
         "does not cover|outside": mine.with_vertices(mine.vertices_mm + np.array([900.0, 0, 0])),
-        "outside": Mesh(mine.vertices_mm * [1, 0, 1], mine.triangles),
+        "no height": Mesh(mine.vertices_mm * [1, 0, 1], mine.triangles),
         "outside|cover|no height": Mesh(np.tile(mine.vertices_mm[:1], (len(mine.vertices_mm), 1)), mine.triangles),
     }
     for words, mesh in kinds.items():
