@@ -1,6 +1,6 @@
 """FaceScape's public evaluator, its own methods unchanged, on meshes that it is given, in a process of its own.
 
-python benchmarks/facescape_evaluator.py CHECKOUT IN.npz OUT.json [--pyrender]
+python benchmarks/facescape_evaluator.py CHECKOUT IN.npz OUT.json [--pyrender] [--heat]
 
 `eval_fslab` and `eval_fswild` run as they stand; meshes come from arrays in place of files, and cameras, centres and
 rotations from there in place of its tables (`benchmark_case`). Needs trimesh, and embreex, as its README recommends:
@@ -9,6 +9,7 @@ with trimesh's own rays its figures depend on the order in which hits happen to 
 - psbody.mesh is not on PyPI: the exact closest point of each triangle stands in for it;
 - pyrender needs a graphics driver, and its 24-bit depth buffer from 0.1 to 100,000 has steps of 1.3 mm at the distance
   of the benchmark's longest lens: an exact depth buffer stands in for it, the real one with --pyrender;
+- --heat: heat meshes are saved, as is its default;
 - tqdm, cv2 and names that NumPy has dropped (np.int) are as they are or set here.
 """
 
@@ -40,7 +41,7 @@ class _Scene:
 
 
 class _Intrinsics:
-    def __init__(self, fx: float, fy: float, cx: float, cy: float, znear: float, zfar: float) -> None:
+    def __init__(self, fx: float, fy: float, cx: float, cy: float, **_: float) -> None:
         self.numbers = fx, fy, cx, cy
 
 
@@ -50,10 +51,10 @@ class _Orthographic:
 
 
 class _Renderer:
-    def __init__(self, viewport_width: int, viewport_height: int, point_size: float) -> None:
+    def __init__(self, viewport_width: int, viewport_height: int, **_: float) -> None:
         self.size = viewport_height, viewport_width
 
-    def render(self, scene: _Scene, flags: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def render(self, scene: _Scene, **_: int) -> tuple[np.ndarray, np.ndarray]:
         mesh = next(thing for thing, _ in scene.things if hasattr(thing, "faces"))
         camera, pose = next((t, p) for t, p in scene.things if isinstance(t, _Intrinsics | _Orthographic))
         seen = (mesh.vertices - pose[:3, 3]) @ pose[:3, :3]  # OpenGL: y up, looking along -z
@@ -101,11 +102,9 @@ def rasterised(
 
     weights = np.stack([side(b, c), side(c, a), side(a, b)], axis=1)
     inside = (weights >= 0).all(axis=1)
-    corner_z = z[faces[which[inside]]]
-    if perspective:
-        depth = 1 / (weights[inside] / corner_z).sum(axis=1)
-    else:
-        depth = (weights[inside] * corner_z).sum(axis=1)
+    weights, corner_z = weights[inside], z[faces[which[inside]]]
+    # In perspective 1 / z is linear in the picture.
+    depth = 1 / (weights / corner_z).sum(axis=1) if perspective else (weights * corner_z).sum(axis=1)
     nearest = np.full(size, np.inf)
     np.minimum.at(nearest, (y[inside], x[inside]), depth)
     nearest[np.isinf(nearest)] = 0
@@ -123,9 +122,7 @@ class _PsbodyMesh:
         import open3d as o3d
 
         self.scene = o3d.t.geometry.RaycastingScene()
-        self.scene.add_triangles(
-            o3d.core.Tensor(self.v.astype(np.float32)), o3d.core.Tensor(self.f.astype(np.uint32))
-        )
+        self.scene.add_triangles(o3d.core.Tensor(self.v.astype(np.float32)), o3d.core.Tensor(self.f.astype(np.uint32)))
         return self
 
     def nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,14 +142,14 @@ def closest_on_triangles(points: np.ndarray, triangles: np.ndarray) -> np.ndarra
     d20, d21 = (q * ab).sum(1), (q * ac).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         v, w = (d11 * d20 - d01 * d21) / (d00 * d11 - d01**2), (d00 * d21 - d01 * d20) / (d00 * d11 - d01**2)
-    inside = (v >= 0) & (w >= 0) & (v + w <= 1)
-    best = np.where(inside[:, None], a + v[:, None] * ab + w[:, None] * ac, np.inf)
+        inside = (v >= 0) & (w >= 0) & (v + w <= 1)
+        best = np.where(inside[:, None], a + v[:, None] * ab + w[:, None] * ac, np.inf)
     for start, end in ((0, 1), (1, 2), (2, 0)):
         edge = triangles[:, end] - triangles[:, start]
         along = ((points - triangles[:, start]) * edge).sum(1) / np.maximum((edge * edge).sum(1), 1e-30)
         place = triangles[:, start] + along.clip(0, 1)[:, None] * edge
         nearer = np.linalg.norm(place - points, axis=1) < np.linalg.norm(best - points, axis=1)
-        best = np.where((nearer & ~inside)[:, None], place, best)
+        best = np.where(nearer[:, None], place, best)  # of a sliver the place inside is rounded away
     return best
 
 
@@ -160,7 +157,7 @@ def stand_in(*, pyrender: bool) -> None:
     np.int = int  # type: ignore[attr-defined]
     if not pyrender:
         module = types.ModuleType("pyrender")
-        module.Mesh = types.SimpleNamespace(from_trimesh=lambda mesh, smooth=True: mesh)  # type: ignore[attr-defined]
+        module.Mesh = types.SimpleNamespace(from_trimesh=lambda mesh, **_: mesh)  # type: ignore[attr-defined]
         module.Scene, module.OffscreenRenderer = _Scene, _Renderer  # type: ignore[attr-defined]
         module.IntrinsicsCamera, module.OrthographicCamera = _Intrinsics, _Orthographic  # type: ignore[attr-defined]
         module.DirectionalLight = lambda **_: None  # type: ignore[attr-defined]
@@ -194,7 +191,8 @@ def lab_case(evaluator: Any, fs: Any, given: dict[str, np.ndarray]) -> None:
 def wild_case(evaluator: Any, fs: Any, given: dict[str, np.ndarray]) -> None:
     """given: vertices in OpenGL's orthographic frame, -1 to 1 across the picture; `unit_mm`: one of it."""
     meshes = {
-        key: evaluator.make_trimesh(given[f"{key}_vertices"], given[f"{key}_triangles"]) for key in ("true", "predicted")
+        key: evaluator.make_trimesh(given[f"{key}_vertices"], given[f"{key}_triangles"])
+        for key in ("true", "predicted")
     }
     evaluator.load_ori_mesh = lambda _path: meshes["true"]
     evaluator.load_dispatcher[fs.method] = lambda _folder, _name, _focal: meshes["predicted"]
@@ -222,7 +220,7 @@ def main() -> None:
             mine = {key.split("/", 1)[1]: value for key, value in given.items() if key.startswith(f"{case}/")}
             wild = "unit_mm" in mine
             os.chdir(code)
-            fs = evaluator.fs_evaluator("fswild" if wild else "fslab", "given", save_heat_mesh=False)
+            fs = evaluator.fs_evaluator("fswild" if wild else "fslab", "given", save_heat_mesh="--heat" in sys.argv)
             os.chdir(work)
             shifts: list[float] = []
             theirs = fs.optimize_Z
@@ -233,15 +231,17 @@ def main() -> None:
                 return answer
 
             fs.optimize_Z = optimize  # listened to, not changed
-            begun = time.perf_counter()
+            begun, wall = time.process_time(), time.perf_counter()
             found: dict[str, Any] = {"error": None}
             try:
                 (wild_case if wild else lab_case)(evaluator, fs, mine)
                 found |= {"cd": fs.cd_full_list[-1], "mne": fs.mne_full_list[-1], "cr": fs.cr_full_list[-1]}
             except Exception as error:  # what it stops with is what is asked
                 found["error"] = f"{type(error).__name__}: {error}"
-            found["seconds"] = time.perf_counter() - begun
-            found["shift"] = shifts[0] if shifts else None
+            found["seconds"], found["wall"] = time.process_time() - begun, time.perf_counter() - wall
+            # Orthographic depths are in pixels of half the picture; perspective ones in mm of a standard head.
+            unit = float(mine["unit_mm"]) / fs.ortho_scale if wild else 1.0
+            found["shift_mm"] = shifts[0] * unit if shifts else None
             results.append({key: float(v) if isinstance(v, np.floating) else v for key, v in found.items()})
     embree = bool(trimesh.ray.has_embree)
     target.write_text(json.dumps({"embree": embree, "cases": results}))
