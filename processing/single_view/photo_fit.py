@@ -19,19 +19,26 @@ from processing.single_view.appearance.face_pixels import FacePixels
 from processing.single_view.appearance.light_solution import NoLight
 from processing.single_view.appearance.lighting import Appearance
 from processing.single_view.appearance.lighting_fit import estimate_appearance
-from processing.single_view.appearance.pixel_term import BLURS_MM, PixelLook, PixelTerm
+from processing.single_view.appearance.pixel_term import PixelLook, PixelTerm
 from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.fitting.first_pose import first_pose
 from processing.single_view.fitting.landmark_places import builtin_places
 from processing.single_view.fitting.photo_figures import FittedPhotograph, judge_photo_fit, photo_figures
-from processing.single_view.fitting.photo_landmarks import LandmarkTable, LandmarkTerm, table_68, table_dense
+from processing.single_view.fitting.photo_landmarks import (
+    LandmarkTable,
+    LandmarkTerm,
+    table_68,
+    table_dense,
+)
 from processing.single_view.fitting.photo_state import PhotoState, mean_state
 from processing.single_view.fitting.pose import POSE, PhotoPose, model_rows
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
 from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
+
+_DENSE = 5000  # places of the skin by which light and mask are told
 
 
 def fit_photographs(
@@ -92,20 +99,22 @@ class _PhotoFitting:
         for number in range(count):
             equations = self._equations(state, settled=number >= count // 2)
             state = state.moved(equations.increments(free=self._free))
-        appearances: list[Appearance | None] = [None] * state.scans
         looks: list[PixelLook | None] = [None] * state.scans
+        appearances: list[Appearance | None] = [None] * state.scans
         if self._pixels is not None:
-            terms = [PixelTerm(self._pixels, photograph.image) for photograph in self._photographs]
-            for number, blur_mm in enumerate(BLURS_MM):
-                progress(0.4 + 0.5 * number / len(BLURS_MM), "colours")
-                appearances = [self._appearance(state, k) for k in range(state.scans)]
-                for term, appearance in zip(terms, appearances, strict=True):
-                    term.skin = None if appearance is None else appearance.skin
-                for _ in range(self._settings.pixel_looks):
-                    looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
-                    for _ in range(self._settings.pixel_iterations):
-                        equations = self._equations(state, settled=True, looks=looks)
-                        state = state.moved(equations.increments(free=self._free))
+            progress(0.4, "colours")
+            terms = []
+            for number, photograph in enumerate(self._photographs):
+                first = self._appearance(state, number)
+                skin = None if first is None else first.skin
+                terms.append(PixelTerm(self._pixels, photograph.image, count=self._settings.samples, skin=skin))
+            for number, blur_mm in enumerate(self._settings.blurs_mm):
+                progress(0.5 + 0.4 * number / len(self._settings.blurs_mm), "colours")
+                looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
+                for _ in range(self._settings.pixel_iterations):
+                    equations = self._equations(state, settled=True, looks=looks)
+                    state = state.moved(equations.increments(free=self._free))
+            appearances = [self._appearance(state, number) for number in range(state.scans)]
         equations = self._equations(state, settled=True, looks=looks)
         progress(0.9, "measuring")
         return self._results(state, equations, appearances)
@@ -116,7 +125,7 @@ class _PhotoFitting:
         camera, photograph = state.poses[number].camera(), self._photographs[number]
         try:
             return estimate_appearance(
-                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng
+                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng, dense=_DENSE
             )
         except NoLight:
             return None
@@ -224,7 +233,7 @@ class _PhotoFitting:
 
 
 def landmark_table(model: FaceModel, which: str) -> LandmarkTable:
-    """Which of the detector's points a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
+    """The detector's points that a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
     places = places_on(model, builtin_places()) if which == "dense" else None
     return table_68(model) if places is None else table_dense(places)
 
