@@ -19,8 +19,8 @@ from processing.single_view.appearance.corrective_field import CorrectiveField, 
 from processing.single_view.appearance.face_pixels import FacePixels
 from processing.single_view.appearance.light_solution import NoLight
 from processing.single_view.appearance.lighting import Appearance
-from processing.single_view.appearance.lighting_fit import estimate_appearance, with_light
-from processing.single_view.appearance.pixel_term import BLURS_MM, PixelLook, PixelTerm
+from processing.single_view.appearance.lighting_fit import estimate_appearance
+from processing.single_view.appearance.pixel_term import PixelLook, PixelTerm
 from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.fitting.corrected_points import CorrectedPoints
@@ -39,6 +39,8 @@ from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
 from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
+
+_DENSE = 5000  # places of the skin by which light and mask are told
 
 
 def fit_photographs(
@@ -105,24 +107,23 @@ class _PhotoFitting:
         for number in range(count):
             equations = self._equations(state, settled=number >= count // 2)
             state = state.moved(equations.increments(free=self._free))
-        appearances: list[Appearance | None] = [None] * state.scans
         looks: list[PixelLook | None] = [None] * state.scans
+        appearances: list[Appearance | None] = [None] * state.scans
         if self._pixels is not None:
-            terms = [PixelTerm(self._pixels, photograph.image) for photograph in self._photographs]
-            appearances = [self._appearance(state, k) for k in range(state.scans)]
-            for term, appearance in zip(terms, appearances, strict=True):
-                term.skin = None if appearance is None else appearance.skin
-            for number, blur_mm in enumerate(BLURS_MM):
-                progress(0.4 + 0.5 * number / len(BLURS_MM), "colours")
-                for _ in range(self._settings.pixel_looks):
-                    looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
-                    for _ in range(self._settings.pixel_iterations):
-                        equations = self._equations(state, settled=True, looks=looks)
-                        state = state.moved(equations.increments(free=self._free))
+            progress(0.4, "colours")
+            terms = []
+            for number, photograph in enumerate(self._photographs):
+                first = self._appearance(state, number)
+                skin = None if first is None else first.skin
+                terms.append(PixelTerm(self._pixels, photograph.image, count=self._settings.samples, skin=skin))
+            for number, blur_mm in enumerate(self._settings.blurs_mm):
+                progress(0.5 + 0.4 * number / len(self._settings.blurs_mm), "colours")
+                looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
+                for _ in range(self._settings.pixel_iterations):
+                    equations = self._equations(state, settled=True, looks=looks)
+                    state = state.moved(equations.increments(free=self._free))
+            appearances = [self._appearance(state, number) for number in range(state.scans)]
         equations = self._equations(state, settled=True, looks=looks)
-        for k, (appearance, look) in enumerate(zip(appearances, looks, strict=True)):
-            if appearance is not None and look is not None:
-                appearances[k] = with_light(self._model, appearance, look.light)
         progress(0.9, "measuring")
         return self._results(state, equations, appearances)
 
@@ -132,7 +133,7 @@ class _PhotoFitting:
         camera, photograph = state.poses[number].camera(), self._photographs[number]
         try:
             return estimate_appearance(
-                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng
+                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng, dense=_DENSE
             )
         except NoLight:
             return None

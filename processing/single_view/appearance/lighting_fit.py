@@ -80,11 +80,6 @@ def estimate_appearance(
     return _appearance(pixels.model, solution, mask, float(skin.mean()))
 
 
-def with_light(face: FaceModel, appearance: Appearance, light: LightSolution) -> Appearance:
-    """The appearance with light and albedo as they were solved since, and the skin as it was told."""
-    return _appearance(face, light, appearance.skin, appearance.share)
-
-
 def _appearance(face: FaceModel, light: LightSolution, skin: Bools, share: float) -> Appearance:
     whole = np.zeros(0 if face.albedo is None else len(face.albedo.deviations))
     whole[: len(light.albedo)] = light.albedo
