@@ -145,6 +145,12 @@ def test_another_photograph_program_or_value_makes_meshes_anew(bench: Bench) -> 
     with (bench.folder / "moody_method.py").open("a") as program:
         program.write("# changed\n")
     assert bench.run().fresh == 5
+    (bench.folder / "moody_helper.py").write_text("x = 1\n")
+    with (bench.folder / "moody_method.py").open("a") as program:
+        program.write("import moody_helper\n")
+    assert bench.run().fresh == 5
+    (bench.folder / "moody_helper.py").write_text("x = 2\n")  # what the program imports from beside it
+    assert bench.run().fresh == 5
     assert bench.run("b=nothing").fresh == 5
     assert bench.meshes() == list("acde")  # the mesh of before is not b's any more
 
