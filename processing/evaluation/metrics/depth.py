@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.array_types import Bools, Floats
+from processing.evaluation.metrics.cylinder import planes_of
 from processing.evaluation.metrics.view import Orthographic, TrueCamera
 from processing.geometry.mesh import Surface
 
@@ -41,9 +42,13 @@ def sight(camera: TrueCamera) -> Sight:
     return Sight(np.broadcast_to(-view.R.T @ view.t, rays.shape), rays @ view.R)
 
 
-def depth_map(surface: Surface, seen: Sight, *, orthographic: bool) -> tuple[Floats, float]:
+def depth_map(
+    surface: Surface, seen: Sight, *, orthographic: bool, wanted: Bools | None = None
+) -> tuple[Floats, float]:
     """(H, W) depths, mm, 0 where nothing is, of the first surface that faces the camera, as renderers cull what is
     turned away; and the share of pixels whose first surface is turned away.
+
+    wanted: (H, W) pixels that are looked at; None: all.
     """
     mesh, shape = surface.mesh, seen.directions.shape[:2]
     origins, directions = seen.origins.reshape(-1, 3), seen.directions.reshape(-1, 3)
@@ -52,17 +57,17 @@ def depth_map(surface: Surface, seen: Sight, *, orthographic: bool) -> tuple[Flo
         depths = mesh.vertices_mm @ seen.towards
         start = float(depths.min() - (origins[0] @ seen.towards)) - 1.0
     depth = np.zeros(len(origins))
-    open_rays, begin, away = np.arange(len(origins)), np.full(len(origins), start), 0
-    met = 0
+    open_rays = np.arange(len(origins)) if wanted is None else np.flatnonzero(wanted)
+    begin, away, met = np.full(len(open_rays), start), 0, 0
     for sheet in range(_MOST_SHEETS):
         o, d = origins[open_rays], directions[open_rays]
         distance, triangle, _ = surface.cast(o + begin[:, None] * d, d)
         hit = np.flatnonzero(triangle >= 0)
         open_rays, triangle, o, d = open_rays[hit], triangle[hit], o[hit], d[hit]
-        normals = mesh.triangle_normals[triangle]
+        corners, normals = planes_of(mesh, triangle)
         cosine = np.einsum("nd,nd->n", normals, d)
         with np.errstate(divide="ignore", invalid="ignore"):
-            exact = np.einsum("nd,nd->n", normals, mesh.vertices_mm[mesh.triangles[triangle, 0]] - o) / cosine
+            exact = np.einsum("nd,nd->n", normals, corners - o) / cosine
         rough = begin[hit] + distance[hit]
         exact = np.where(np.isfinite(exact) & (np.abs(exact - rough) < 1e-2 * (1 + np.abs(rough))), exact, rough)
         front = cosine < 0

@@ -66,9 +66,11 @@ def _scores(
     if not both.any():
         raise PredictionError("the mesh does not cover the true face in the picture")
     as_published = published_alignment(view, truth, true_depth[both], depth[both], keep_size=settings.keep_size)
-    published = published_measure(truth.standard_cylinder, cylinder_map(surface, as_published.placing))
+    published = published_measure(
+        truth.standard_cylinder, cylinder_map(surface, as_published.placing, truth.standard_cylinder.known)
+    )
     aligned = exact_alignment(view, truth, true_depth[both], depth[both])
-    seen = cylinder_map(surface, aligned.placing)
+    seen = cylinder_map(surface, aligned.placing, truth.cylinder.known)
     exact = exact_measure(truth.cylinder, seen)
     notes = list(placed.notes)
     if published.nan_as_published:
