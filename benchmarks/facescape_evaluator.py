@@ -141,14 +141,14 @@ def closest_on_triangles(points: np.ndarray, triangles: np.ndarray) -> np.ndarra
     d20, d21 = (q * ab).sum(1), (q * ac).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         v, w = (d11 * d20 - d01 * d21) / (d00 * d11 - d01**2), (d00 * d21 - d01 * d20) / (d00 * d11 - d01**2)
-    inside = (v >= 0) & (w >= 0) & (v + w <= 1)
-    best = np.where(inside[:, None], a + v[:, None] * ab + w[:, None] * ac, np.inf)
+        inside = (v >= 0) & (w >= 0) & (v + w <= 1)
+        best = np.where(inside[:, None], a + v[:, None] * ab + w[:, None] * ac, np.inf)
     for start, end in ((0, 1), (1, 2), (2, 0)):
         edge = triangles[:, end] - triangles[:, start]
         along = ((points - triangles[:, start]) * edge).sum(1) / np.maximum((edge * edge).sum(1), 1e-30)
         place = triangles[:, start] + along.clip(0, 1)[:, None] * edge
         nearer = np.linalg.norm(place - points, axis=1) < np.linalg.norm(best - points, axis=1)
-        best = np.where((nearer & ~inside)[:, None], place, best)
+        best = np.where(nearer[:, None], place, best)  # of a sliver the place inside is rounded away
     return best
 
 

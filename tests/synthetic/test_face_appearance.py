@@ -1,6 +1,7 @@
 """Synthetic people's textures and displacement: of one seed, told apart, with a face's marks where a face has them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from processing.template.face_mask import uv_mask
 from processing.template.template import EYE, from_mesh
 
 SIZE = 192
+ICT = Path(__file__).parents[3] / "shared/data/ict_face.npz"
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,19 @@ def test_a_template_without_uvs_is_refused(people):
     )  # fmt: skip
     with pytest.raises(MeshError, match="no UVs"):
         face_appearance(replace(people[0], template=bare), 5, 0, size_px=64)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ICT.is_file(), reason="needs ../shared/data/ict_face.npz")
+def test_another_topology_has_its_marks_where_its_own_face_has_them():
+    (person,) = face_study(1, seed=5, population="ict", vertices=3000, ict=ICT)
+    look = face_appearance(person, 5, 0, size_px=512)
+    vertices, template = person.neutral_mm, person.template
+    at = look.places.texels.interpolate(template.mesh, vertices)
+    landmarks = template.landmark_points(vertices)
+    eyes = landmarks[42:48].mean(axis=0) - landmarks[36:42].mean(axis=0)
+    unit = float(np.linalg.norm(eyes)) / 62
+    lips, brows = look.places.masks["lips"] > 0.9, np.abs(look.places.average_mm[:, 1] - 48) < 2
+    brows &= (np.abs(np.abs(look.places.average_mm[:, 0]) - 25) < 4) & (look.places.average_mm[:, 2] > 60)
+    assert np.linalg.norm(at[lips].mean(axis=0) - landmarks[48:60].mean(axis=0)) < 8 * unit
+    assert abs(at[brows][:, 1].mean() - landmarks[17:27, 1].mean()) < 6 * unit

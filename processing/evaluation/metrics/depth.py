@@ -43,12 +43,12 @@ def sight(camera: TrueCamera) -> Sight:
 
 
 def depth_map(
-    surface: Surface, seen: Sight, *, orthographic: bool, wanted: Bools | None = None
+    surface: Surface, seen: Sight, *, orthographic: bool, wanted: Bools | None = None, both_sides: bool = False
 ) -> tuple[Floats, float]:
     """(H, W) depths, mm, 0 where nothing is, of the first surface that faces the camera, as renderers cull what is
     turned away; and the share of pixels whose first surface is turned away.
 
-    wanted: (H, W) pixels that are looked at; None: all.
+    wanted: (H, W) pixels that are looked at; None: all.  both_sides: what is turned away counts as well.
     """
     mesh, shape = surface.mesh, seen.directions.shape[:2]
     origins, directions = seen.origins.reshape(-1, 3), seen.directions.reshape(-1, 3)
@@ -73,6 +73,7 @@ def depth_map(
         front = cosine < 0
         if sheet == 0:
             met, away = len(hit), int((~front).sum())
+        front |= both_sides
         depth[open_rays[front]] = exact[front]
         open_rays = open_rays[~front]
         if not len(open_rays):

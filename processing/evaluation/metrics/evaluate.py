@@ -14,8 +14,10 @@ from processing.evaluation.metrics.placing import Placed, place
 from processing.evaluation.metrics.predictions import Prediction, PredictionError, TruthFace
 from processing.evaluation.metrics.scores import CylinderScores, EvaluationSettings, ImageScores
 from processing.evaluation.metrics.view import Orthographic, TrueCamera, View
-from processing.geometry.mesh import Surface
+from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.procrustes import Similarity
+
+_INSIDE_OUT = 0.5  # share of what the camera sees first that is turned away
 
 
 class TruthError(DataError):
@@ -60,8 +62,15 @@ def _scores(
     settings: EvaluationSettings,
 ) -> ImageScores:
     view = camera.view
-    surface = Surface(placed.mesh.with_vertices(to_head(view, placed.mesh.vertices_mm)))
-    depth, _ = depth_map(surface, sight(camera), orthographic=isinstance(view, Orthographic))
+    notes = list(placed.notes)
+    mesh = placed.mesh.with_vertices(to_head(view, placed.mesh.vertices_mm))
+    surface, look = Surface(mesh), sight(camera)
+    orthographic, wanted = isinstance(view, Orthographic), true_depth != 0
+    depth, away = depth_map(surface, look, orthographic=orthographic, wanted=wanted)
+    if away > _INSIDE_OUT:
+        notes.append("its triangles are inside out, as those of a mirrored mesh, and were turned")
+        surface = Surface(Mesh(mesh.vertices_mm, mesh.triangles[:, ::-1]))
+        depth, _ = depth_map(surface, look, orthographic=orthographic, wanted=wanted)
     both = both_seen(true_depth, depth)
     if not both.any():
         raise PredictionError("the mesh does not cover the true face in the picture")
@@ -72,7 +81,6 @@ def _scores(
     aligned = exact_alignment(view, truth, true_depth[both], depth[both])
     seen = cylinder_map(surface, aligned.placing, truth.cylinder.known)
     exact = exact_measure(truth.cylinder, seen)
-    notes = list(placed.notes)
     if published.nan_as_published:
         notes.append("MNE of the public evaluator is NaN: normals are the same to rounding")
     armse: dict[int, float] = {}
@@ -92,7 +100,7 @@ def _scores(
         corresponding_mm=points,
         corresponding_similarity_mm=points_similar,
         notes=tuple(notes),
-        error_map_mm=exact.true_to_predicted_mm if settings.maps else None,
+        error_map_mm=np.pad(exact.true_to_predicted_mm, ((0, 0), (0, 1)), mode="wrap") if settings.maps else None,
     )
 
 

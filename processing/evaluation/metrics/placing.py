@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.array_types import Bools, Floats, Ints32
-from processing.errors import MeshError
 from processing.evaluation.metrics.depth import depth_map, sight
 from processing.evaluation.metrics.predictions import STANDARD_PUPILS_MM, Prediction, PredictionError
 from processing.evaluation.metrics.view import Orthographic, Perspective, TrueCamera, View
@@ -20,7 +19,6 @@ from processing.geometry.mesh import Mesh, Surface, submesh
 #: The height of a predicted mesh in the picture that the public loaders assume, in distances between the pupils. Here
 #: it only gives numbers of the size of millimetres.
 _HEIGHTS_IN_PUPILS = 3.0
-_INSIDE_OUT = 0.5  # share of what the camera sees first that is turned away
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +34,8 @@ class Placed:
 def place(prediction: Prediction, camera: TrueCamera, *, keep_size: bool = False) -> Placed:
     """keep_size: a mesh seen in perspective is not brought to the size of a head.
 
-    Raises PredictionError, with the reason, for a mesh that cannot be placed."""
+    Raises PredictionError, with the reason, for a mesh that cannot be placed.
+    """
     points = prediction.mesh.vertices_mm
     view = prediction.view
     if view is None:
@@ -44,16 +43,17 @@ def place(prediction: Prediction, camera: TrueCamera, *, keep_size: bool = False
     else:
         points, mine = view.to_camera(points), replace(camera, view=_without_motion(view))
     mesh, notes = _usable(points, prediction.mesh.triangles, isinstance(mine.view, Perspective))
-    mesh, middle, turned = _turned_out(mesh, mine)
-    points = _adjusted(points, middle, mine.view, camera.view)
-    mesh = mesh.with_vertices(_adjusted(mesh.vertices_mm, middle, mine.view, camera.view))
+    if not _same_camera(mine.view, camera.view):
+        middle = _mean_depth(mesh, mine)
+        points = _adjusted(points, middle, mine.view, camera.view)
+        mesh = mesh.with_vertices(_adjusted(mesh.vertices_mm, middle, mine.view, camera.view))
     if isinstance(camera.view, Perspective) and not keep_size:
         height = float(np.ptp(mesh.vertices_mm[:, 1]))
         if height <= 0:
             raise PredictionError("the mesh has no height in the picture")
         scale = _HEIGHTS_IN_PUPILS * STANDARD_PUPILS_MM / height
         points, mesh = points * scale, mesh.with_vertices(mesh.vertices_mm * scale)
-    return Placed(mesh, points, (*notes, *turned))
+    return Placed(mesh, points, tuple(notes))
 
 
 def _without_motion(view: View) -> View:
@@ -84,29 +84,18 @@ def _usable(points: Floats, triangles: Ints32, perspective: bool) -> tuple[Mesh,
     return submesh(Mesh(np.where(finite[:, None], points, 0.0), triangles), keep)[0], notes
 
 
-def _turned_out(mesh: Mesh, seen_by: TrueCamera) -> tuple[Mesh, float, tuple[str, ...]]:
-    """The mesh with its outside out, and the mean depth of what its camera sees of it."""
-    try:
-        surface = Surface(mesh)
-    except MeshError as error:
-        raise PredictionError(str(error)) from None
+def _mean_depth(mesh: Mesh, seen_by: TrueCamera) -> float:
+    """Of what a camera sees of the mesh, whichever side is out."""
     orthographic = isinstance(seen_by.view, Orthographic)
-    depth, away = depth_map(surface, sight(seen_by), orthographic=orthographic)
-    notes: tuple[str, ...] = ()
-    if away > _INSIDE_OUT:
-        mesh = Mesh(mesh.vertices_mm, mesh.triangles[:, ::-1])
-        notes = ("its triangles are inside out, as those of a mirrored mesh, and were turned",)
-        depth, _ = depth_map(Surface(mesh), sight(seen_by), orthographic=orthographic)
+    depth, _ = depth_map(Surface(mesh), sight(seen_by), orthographic=orthographic, both_sides=True)
     if not (depth != 0).any():
         raise PredictionError("the mesh lies outside the picture")
-    return mesh, float(depth[depth != 0].mean()), notes
+    return float(depth[depth != 0].mean())
 
 
 def _adjusted(points: Floats, middle: float, mine: View, true: View) -> Floats:
     """From the frame of the camera that it was predicted with to the frame of the true one; middle: mean depth."""
     if isinstance(mine, Perspective):
-        if isinstance(true, Perspective) and np.allclose(mine.K, true.K, rtol=1e-9, atol=1e-9):
-            return points
         per_unit = np.array([mine.K[0, 0], mine.K[1, 1]]) / middle  # px of one unit at the mean depth
         pixels = points[:, :2] * per_unit + mine.K[:2, 2]
     else:
@@ -118,3 +107,12 @@ def _adjusted(points: Floats, middle: float, mine: View, true: View) -> Floats:
     focal = np.array([true.K[0, 0], true.K[1, 1]])
     depth = float(np.sqrt(focal.prod()))  # where one pixel is one unit; the scale is found by the alignment
     return np.asarray(np.c_[(pixels - true.K[:2, 2]) * (depth / focal), relief + depth])
+
+
+def _same_camera(a: View, b: View) -> bool:
+    """Whether two cameras make the same picture of what lies in their frame."""
+    if isinstance(a, Perspective) and isinstance(b, Perspective):
+        return np.allclose(a.K, b.K, rtol=1e-9, atol=1e-9)
+    if isinstance(a, Orthographic) and isinstance(b, Orthographic):
+        return np.allclose([a.scale, *a.t], [b.scale, *b.t], rtol=1e-9, atol=1e-9)
+    return False

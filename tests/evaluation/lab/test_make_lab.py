@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from processing.errors import DataError
 from processing.evaluation.benchmark_files import Benchmark, BenchmarkHead, BenchmarkWriter
 from processing.evaluation.lab.folder_source import choose, lab_folders
-from processing.evaluation.lab.lab_subject import LabError, LabTemplate
+from processing.evaluation.lab.lab_subject import LabError, LabTemplate, truth_of
 from processing.evaluation.lab.make_lab import LabSettings, make_lab, pinhole
 from processing.files.displacement_map import DisplacementMap
 from processing.files.displacement_png import write_displacement_png
 from processing.files.image_files import read_image, write_image
 from processing.files.obj import write_obj
-from processing.geometry.mesh import Surface
+from processing.geometry.mesh import Mesh, Surface
 from processing.geometry.procrustes import Similarity
 from processing.geometry.topology import topology_id
 from processing.synthetic.face_photographs import drawn_background
@@ -100,13 +100,14 @@ def test_the_true_face_is_seen_where_its_camera_projects_it(benchmark):
         assert np.linalg.norm(camera.centre + distance[:, None] * rays - nose, axis=1).max() < 1.0  # of displacement
 
 
-def test_the_face_covers_the_background_where_its_kept_mesh_says(benchmark):
+def test_the_head_covers_the_background_where_its_kept_mesh_says(benchmark, people):
     """By the files alone: silhouettes of picture, camera and mesh are one."""
     for image in benchmark.images[3::10]:
         truth, camera = benchmark.truth(image), pinhole(benchmark.camera(image))
         grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1).reshape(-1, 2).astype(float)
         rays = camera.rays(grid)
-        face = (Surface(truth.mesh).cast(np.broadcast_to(camera.centre, rays.shape), rays)[1] >= 0).reshape(SIZE, SIZE)
+        head = Surface(Mesh(truth.base_vertices_mm, people.template.mesh.triangles))
+        face = (head.cast(np.broadcast_to(camera.centre, rays.shape), rays)[1] >= 0).reshape(SIZE, SIZE)
         _, focal, view = map(int, image.name.split("_"))
         rng = np.random.default_rng([PLAIN.seed, int(image.subject), focal, view])
         behind = drawn_background(rng, SIZE, SIZE).astype(float)
@@ -115,6 +116,24 @@ def test_the_face_covers_the_background_where_its_kept_mesh_says(benchmark):
         inner = cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         assert np.quantile(off[~grown], 0.99) < 30  # noise, most of it where it is dark
         assert np.median(off[inner]) > 3 * np.median(off[~grown])
+
+
+def test_what_is_measured_is_the_detailed_face(benchmark, people, source):
+    truth = benchmark.truth(benchmark.images[40])
+    landmarks, vertices = truth.landmarks_mm, truth.mesh.vertices_mm
+    eyes = np.linalg.norm(landmarks[45] - landmarks[36])
+    brow, chin = landmarks[17:27, 1].max(), landmarks[8, 1]
+    assert brow + 0.2 * eyes < vertices[:, 1].max() < brow + 0.8 * eyes  # a forehead, no scalp
+    assert chin - 0.4 * eyes < vertices[:, 1].min() < chin + 0.1 * eyes  # no neck
+    assert vertices[:, 2].min() > landmarks[[0, 16], 2].min() - 0.4 * eyes  # nor ears
+    # Displaced by what the map says: the same places of the undetailed head are tenths of millimetres away.
+    away = Surface(Mesh(truth.base_vertices_mm, people.template.mesh.triangles)).closest(vertices).distance_mm
+    assert 0.02 < away.mean() < 0.3
+    (choice,) = choose(lab_folders(source)[1:2], 1, PLAIN.seed)
+    whole = choice.read().upright(LabTemplate(people.template)).detailed(1)
+    kind = LabTemplate(people.template)
+    finer = truth_of(choice.read().upright(kind), kind, whole)
+    assert len(finer.mesh.triangles) == 4 * kind.measured.sum()
 
 
 def test_heads_stand_upright_at_the_centre_whatever_the_rig(benchmark, people):
