@@ -17,7 +17,8 @@ from common.landmark_model import model_bytes
 from processing.errors import DataError
 from processing.files.image_files import read_image
 from processing.landmarks.detector import LandmarkDetector
-from processing.landmarks.face_finding import CLOSE_PX, MOST_FACES, find_faces
+from processing.landmarks.face_finding import CLOSE_PX, MOST_FACES, FoundFace, find_faces
+from processing.landmarks.mirror_478 import MIRROR_478
 
 POINTS = 468  # of the face; the ten of the irises lie in none of its triangles
 
@@ -33,15 +34,24 @@ def triangles_of() -> np.ndarray:
     return np.array(triangles)
 
 
-def closely(image: np.ndarray, centre: np.ndarray, size_px: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """The square about a face, enlarged: the picture, its corner and how many of its pixels make one of the image."""
-    side = 3 * size_px
-    corner, factor = centre - side / 2, CLOSE_PX / side
-    matrix = np.array([[factor, 0, -factor * corner[0]], [0, factor, -factor * corner[1]]])
-    picture = cv2.warpAffine(
-        image, matrix, (CLOSE_PX, CLOSE_PX), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return picture, corner, factor
+def closely(landmarker: FaceLandmarker, image: np.ndarray, face: FoundFace) -> np.ndarray | None:
+    """(468, 3) px: the mesh as it is seen in a square about the face, or in that one's mirror image; None otherwise."""
+    for sizes, mirrored in ((3.0, False), (3.0, True), (2.4, False), (2.4, True), (4.0, False), (4.0, True)):
+        side = sizes * face.size_px
+        corner, factor = face.centre - side / 2, CLOSE_PX / side
+        matrix = np.array([[factor, 0, -factor * corner[0]], [0, factor, -factor * corner[1]]])
+        square = (CLOSE_PX, CLOSE_PX)
+        picture = cv2.warpAffine(image, matrix, square, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        picture = picture[:, ::-1] if mirrored else picture
+        rgb = np.ascontiguousarray(picture[..., ::-1])
+        found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)).face_landmarks
+        if not found:
+            continue
+        unit = np.array([[p.x, p.y, p.z] for p in found[0]]) * CLOSE_PX
+        if mirrored:
+            unit = unit[MIRROR_478] * [-1, 1, 1] + [CLOSE_PX, 0, 0]
+        return np.c_[(unit[:, :2] - 0.5) / factor + corner, unit[:, 2] / factor][:POINTS]
+    return None
 
 
 def main() -> None:
@@ -59,14 +69,10 @@ def main() -> None:
                 fault(out, photo, "no face was found")
                 continue
             face = max(faces, key=lambda one: one.size_px)
-            picture, corner, factor = closely(image, face.centre, face.size_px)
-            rgb = np.ascontiguousarray(picture[..., ::-1])
-            found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)).face_landmarks
-            if not found:
+            points = closely(landmarker, image, face)
+            if points is None:
                 fault(out, photo, "no face was found when looked at closely")
                 continue
-            unit = np.array([[p.x, p.y, p.z] for p in found[0][:POINTS]]) * CLOSE_PX
-            points = np.c_[(unit[:, :2] - 0.5) / factor + corner, unit[:, 2] / factor]
             write_face(out, photo, points, triangles, 1.0, np.eye(3), (0.0, 0.0))
 
 

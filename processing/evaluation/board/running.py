@@ -9,6 +9,7 @@ others have their meshes.
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 from common.files.atomic_write import write_whole
 from common.files.hashes import file_sha256
 from common.files.json_object import read_json_object
+from common.files.locks import try_lock
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 from processing.evaluation.board.command_run import CommandEnd, last_words, run_command
@@ -110,8 +112,17 @@ def run_method(
     key = file.key(model)
     keys = {photo.name: _photo_key(key, photo, file.method.sees_focal) for photo in photos}
     home.mkdir(parents=True, exist_ok=True)
-    records = read_made(home)
-    work = _Work(file, home, model, keys, records, progress, len(photos))
+    lock = try_lock(home / ".lock")
+    if lock is None:
+        raise DataError(f"another run of {file.method.name} works in {home}: wait for it, or give another --out")
+    try:
+        return _run(photos, _Work(file, home, model, keys, read_made(home), progress, len(photos)), again)
+    finally:
+        os.close(lock)
+
+
+def _run(photos: Sequence[Photo], work: _Work, again: bool) -> MethodRun:
+    keys, records = work.keys, work.records
     work.meshes.mkdir(exist_ok=True)
     missing = [photo for photo in photos if again or not _is_made(work, photo)]
     for photo in missing:  # of another method's key, or of an interrupted run

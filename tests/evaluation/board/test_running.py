@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from common.files.locks import try_lock
+from processing.errors import DataError
 from processing.evaluation.board.methods import MethodError, read_method
 from processing.evaluation.board.running import MESHES, MethodRun, MethodUnavailable, Photo, read_made, run_method
 
@@ -153,6 +155,16 @@ def test_another_photograph_program_or_value_makes_meshes_anew(bench: Bench) -> 
     assert bench.run().fresh == 5
     assert bench.run("b=nothing").fresh == 5
     assert bench.meshes() == list("acde")  # the mesh of before is not b's any more
+
+
+def test_two_runs_at_once_keep_out_of_each_others_way(bench: Bench) -> None:
+    bench.run()
+    lock = try_lock(bench.folder / "moody/.lock")
+    assert lock is not None
+    with pytest.raises(DataError, match="another run of moody works in"):
+        bench.run()
+    os.close(lock)
+    bench.run()
 
 
 def test_a_mesh_that_was_taken_away_is_made_again(bench: Bench) -> None:
