@@ -124,6 +124,7 @@ def test_a_broken_command_is_not_run_for_each_photograph(bench: Bench) -> None:
     assert len(found) == 5
     assert found["a"] == "exit code 1: bad luck"
     assert found["e"] == "not tried: the command failed on the first 3 photographs"
+    assert bench.run("all=crash").fresh == 5  # once it is mended, nobody has to ask for it
 
 
 def test_what_cannot_run_here_says_why_and_counts_nothing(bench: Bench) -> None:
