@@ -77,15 +77,19 @@ def corners_used(faces: Bools, closed: bool) -> Bools:
 
 
 @compiled
-def _squared_distance(p: Floats, a: Floats, b: Floats, c: Floats) -> float:
-    """Of a point to a triangle (Ericson, Real-Time Collision Detection, section 5.1.5)."""
-    abx, aby, abz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    acx, acy, acz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    apx, apy, apz = p[0] - a[0], p[1] - a[1], p[2] - a[2]
+def _squared_distance(px: float, py: float, pz: float, points: Floats, a: int, b: int, c: int) -> float:
+    """Of a point to a triangle of (N, 3) points (Ericson, Real-Time Collision Detection, section 5.1.5)."""
+    # Numbers, not slices: a view counts its users, which takes longer than the rest.
+    ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+    bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
+    cx, cy, cz = points[c, 0], points[c, 1], points[c, 2]
+    abx, aby, abz = bx - ax, by - ay, bz - az
+    acx, acy, acz = cx - ax, cy - ay, cz - az
+    apx, apy, apz = px - ax, py - ay, pz - az
     d1, d2 = abx * apx + aby * apy + abz * apz, acx * apx + acy * apy + acz * apz
     if d1 <= 0 and d2 <= 0:
         return float(apx * apx + apy * apy + apz * apz)
-    bpx, bpy, bpz = p[0] - b[0], p[1] - b[1], p[2] - b[2]
+    bpx, bpy, bpz = px - bx, py - by, pz - bz
     d3, d4 = abx * bpx + aby * bpy + abz * bpz, acx * bpx + acy * bpy + acz * bpz
     if d3 >= 0 and d4 <= d3:
         return float(bpx * bpx + bpy * bpy + bpz * bpz)
@@ -94,7 +98,7 @@ def _squared_distance(p: Floats, a: Floats, b: Floats, c: Floats) -> float:
         v = d1 / (d1 - d3) if d1 != d3 else 0.0
         x, y, z = apx - v * abx, apy - v * aby, apz - v * abz
         return float(x * x + y * y + z * z)
-    cpx, cpy, cpz = p[0] - c[0], p[1] - c[1], p[2] - c[2]
+    cpx, cpy, cpz = px - cx, py - cy, pz - cz
     d5, d6 = abx * cpx + aby * cpy + abz * cpz, acx * cpx + acy * cpy + acz * cpz
     if d6 >= 0 and d5 <= d6:
         return float(cpx * cpx + cpy * cpy + cpz * cpz)
@@ -107,7 +111,7 @@ def _squared_distance(p: Floats, a: Floats, b: Floats, c: Floats) -> float:
     if va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
         both = (d4 - d3) + (d5 - d6)
         w = (d4 - d3) / both if both > 0 else 0.0
-        x, y, z = bpx - w * (c[0] - b[0]), bpy - w * (c[1] - b[1]), bpz - w * (c[2] - b[2])
+        x, y, z = bpx - w * (cx - bx), bpy - w * (cy - by), bpz - w * (cz - bz)
         return float(x * x + y * y + z * z)
     whole = va + vb + vc
     if whole <= 0:
@@ -141,8 +145,8 @@ def radii_of(radius: Floats, faces: Bools, closed: bool) -> Floats:
 
 @compiled
 def _row(
-    p: Floats, radius: float, j: int, i: int, up: float, best: float, flat: Floats, faces: Bools, bounds: Floats,
-    closed: bool, angles: Floats,
+    x: float, y: float, z: float, radius: float, j: int, i: int, up: float, best: float, flat: Floats,
+    faces: Bools, bounds: Floats, closed: bool, angles: Floats,
 ) -> float:  # fmt: skip
     """The squared distance to what row i of quads has, if that is less than `best`. up: squared distance to the row's
     heights.
@@ -162,9 +166,9 @@ def _row(
             here = i * columns + column
             right = here + 1 if column + 1 < columns or not closed else i * columns
             if faces[i, column, 0]:
-                best = min(best, _squared_distance(p, flat[here], flat[right], flat[here + columns]))
+                best = min(best, _squared_distance(x, y, z, flat, here, right, here + columns))
             if faces[i, column, 1]:
-                best = min(best, _squared_distance(p, flat[right + columns], flat[here + columns], flat[right]))
+                best = min(best, _squared_distance(x, y, z, flat, right + columns, here + columns, right))
     return best
 
 
@@ -186,8 +190,8 @@ def grid_distances(
         for j in range(columns):
             if not wanted[i, j]:
                 continue
-            p = queries[i, j]
-            radius = np.sqrt(p[0] * p[0] + p[2] * p[2])
+            x, y, z = queries[i, j, 0], queries[i, j, 1], queries[i, j, 2]
+            radius = np.sqrt(x * x + z * z)
             best, sure, down, up = np.inf, True, True, True
             for step in range(rows):
                 if not (down or up):
@@ -198,11 +202,11 @@ def grid_distances(
                 reach = (step * row_mm) ** 2
                 down = down and i + step < rows and reach < best
                 if down:
-                    best = _row(p, radius, j, i + step, reach, best, flat, faces, bounds, closed, angles)
+                    best = _row(x, y, z, radius, j, i + step, reach, best, flat, faces, bounds, closed, angles)
                 # The last column's second triangle of a map that is not closed reaches one row farther down.
                 reach = (max(step - (0 if closed else 1), 0) * row_mm) ** 2
                 up = up and i - 1 - step >= 0 and reach < best
                 if up:
-                    best = _row(p, radius, j, i - 1 - step, reach, best, flat, faces, bounds, closed, angles)
+                    best = _row(x, y, z, radius, j, i - 1 - step, reach, best, flat, faces, bounds, closed, angles)
             out[i, j] = np.sqrt(best) if sure and best < np.inf else -1.0
     return out

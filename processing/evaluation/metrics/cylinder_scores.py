@@ -1,5 +1,6 @@
 """Chamfer distance, normal error and completeness of two surfaces on one cylinder (FaceScape, equations 12 to 14)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,8 +106,10 @@ def _measure(true: CylinderMap, predicted: CylinderMap, *, closed: bool) -> Cyli
     found = CylinderFaces.of(np.where(both, guess, 0.0), closed=closed)
     if not truth.used.any() or not found.used.any():
         raise PredictionError("nothing of the mesh lies where the true face is")
-    errors = truth.distances_to(found)
-    to_found, to_truth = errors[truth.used], found.distances_to(truth)[found.used]
+    with ThreadPoolExecutor(2) as beside:  # the loops hold no lock
+        back = beside.submit(found.distances_to, truth)
+        errors = truth.distances_to(found)
+        to_found, to_truth = errors[truth.used], back.result()[found.used]
     a, b = true.normals[:, :columns], predicted.normals[:, :columns]
     seen = (a != 0).any(axis=2) & (b != 0).any(axis=2)
     cosine = _cosines(a[seen], b[seen]) if closed else _cosines(a[seen] + 1, b[seen] + 1)
