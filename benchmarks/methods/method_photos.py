@@ -19,6 +19,7 @@ from processing.files.image_files import read_image
 from processing.files.ply import write_ply
 from processing.geometry.mesh import Mesh
 from processing.landmarks.detector import LandmarkDetector
+from processing.landmarks.face_finding import MOST_FACES, find_faces
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 
 UNAVAILABLE = 77  # exit code: what is needed is not installed
@@ -43,15 +44,19 @@ def listed(path: Path) -> list[ListedPhoto]:
 
 
 def with_landmarks(photos: list[ListedPhoto], out: Path) -> Iterator[tuple[ListedPhoto, Any, Any]]:
-    """Photograph, image (H, W, 3) BGR, and its 68 landmarks (68, 2) px; those without a face become faults."""
-    with LandmarkDetector() as detector:
+    """Photograph, image (H, W, 3) BGR, and its 68 landmarks (68, 2) px; those without a face become faults.
+
+    Faces are found as Mien's own fit finds them, so that it is the fits that are compared.
+    """
+    with LandmarkDetector(faces=MOST_FACES) as detector:
         for photo in photos:
             image = read_image(photo.path)
-            found = detector.detect(image)
-            if found is None:
+            faces = find_faces(image, detector)
+            if not faces:
                 fault(out, photo, "no face was found")
                 continue
-            yield photo, image, found[MEDIAPIPE_TO_68]
+            largest = max(faces, key=lambda face: face.size_px)
+            yield photo, image, largest.landmarks_px[MEDIAPIPE_TO_68]
 
 
 def fault(out: Path, photo: ListedPhoto, why: str) -> None:

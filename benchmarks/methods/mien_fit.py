@@ -1,6 +1,7 @@
 """Mien's own fit: python mien_fit.py IMAGES OUT MODEL [OPTION...]; options are those of `mien face fit`."""
 
 import csv
+import json
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ with images.open(newline="", encoding="utf-8") as file:
 by_focal: dict[str, list[dict[str, str]]] = {}
 for row in rows:
     by_focal.setdefault(row["focal_px"], []).append(row)
-codes = []
+ended = 0
 with tempfile.TemporaryDirectory() as folder:
     for focal, some in by_focal.items():
         paths = []
@@ -24,6 +25,15 @@ with tempfile.TemporaryDirectory() as folder:
             paths.append(str(link))
         told = ["--focal-px", focal] if focal else []
         command = [sys.executable, "-m", "mien", "face", "fit", *paths, "--model", model, "--out", str(out), "--each"]
-        codes.append(subprocess.run([*command, *told, *options], check=False).returncode)
-worst = max(codes, default=0, key=lambda code: code not in (0, SOME_FAILED))
-sys.exit(0 if worst in (0, SOME_FAILED) else worst if worst > 0 else 1)
+        done = subprocess.run([*command, *told, *options, "--json"], stdout=subprocess.PIPE, check=False)
+        if done.returncode not in (0, SOME_FAILED):
+            ended = done.returncode
+            continue
+        try:
+            failed = json.loads(done.stdout)["failed"]
+        except (ValueError, KeyError):  # the model itself, or all of it, was refused: the error stream says why
+            ended = ended or done.returncode
+            continue
+        for one in failed:
+            (out / f"{Path(one['name']).stem}.fault.txt").write_text(f"{one['reason']}\n", encoding="utf-8")
+sys.exit(ended if ended >= 0 else 1)

@@ -19,12 +19,11 @@ def groups_svg(
     most = max((value * scale for line in lines for value in line if value is not None), default=1.0)
     step = _nice_step(most / 5)
     top = max(step, math.ceil(most / step) * step)
-    parts = _frame(title, len(methods))
+    parts = _frame(f"{title}, {unit}", len(methods))
     for k in range(round(top / step) + 1):
         y = _y(k * step, top)
         parts.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_RIGHT}" y2="{y:.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{k * step:g}</text>')
-    parts.append(f'<text x="{_LEFT - 48}" y="{_TOP - 12}">{escape(unit)}</text>')
     for k, group in enumerate(groups):
         x = _x(k, len(groups))
         parts.append(f'<text x="{x:.1f}" y="{_BASE + 20}" text-anchor="middle">{escape(group.label)}</text>')

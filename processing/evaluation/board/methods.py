@@ -1,5 +1,6 @@
 """What a method is: a command that makes meshes of photographs, or a folder of meshes; all of it in a TOML file."""
 
+import ast
 import hashlib
 import json
 import re
@@ -70,18 +71,28 @@ class MethodFile:
         return [_PLACE.sub(lambda found: given[found[1]], word) for word in self.method.command]
 
     def key(self, model: Path | None) -> str:
-        """64 hexadecimal digits: what makes a mesh, but for the photograph. The command, its values, the files beside
-        the TOML file that the command names, and the model."""
+        """64 hexadecimal digits: what makes a mesh, but for the photograph. The command, its values, its programs
+        beside the TOML file, and the model."""
         told: dict[str, Any] = {
             "command": list(self.method.command), "values": dict(self.method.values),
             "sees_focal": self.method.sees_focal,
             "model": file_sha256(model) if model is not None and self.needs_model else "",
         }  # fmt: skip
-        for word in self.method.command:
-            program = self.here / word.replace("{here}/", "")
-            if not _PLACE.search(str(program)) and program.is_file():
-                told[f"file {program.name}"] = file_sha256(program)
+        for program in self._programs():
+            told[f"file {program.name}"] = file_sha256(program)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def _programs(self) -> list[Path]:
+        """Files beside the TOML file that the command names, and the Python modules beside them that they import."""
+        named = [self.here / word.replace("{here}/", "") for word in self.method.command if word != "{here}"]
+        found: list[Path] = []
+        waiting = [path for path in named if not _PLACE.search(path.name) and path.is_file()]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found.append(path)
+                waiting += [module for name in _imported(path) if (module := path.parent / f"{name}.py").is_file()]
+        return sorted(found)
 
 
 def read_method(path: Path) -> MethodFile:
@@ -100,6 +111,23 @@ def read_method(path: Path) -> MethodFile:
     if not any("{images}" in word for word in method.command) or not any("{out}" in word for word in method.command):
         raise MethodError(f"{path}: its command takes no {{images}}, or no {{out}}: what is it to make, and where?")
     return MethodFile(method, path)
+
+
+def _imported(path: Path) -> list[str]:
+    """The modules that a Python program imports by their first names; none of another file."""
+    if path.suffix != ".py":
+        return []
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module.partition(".")[0])
+    return names
 
 
 def _spelt(value: str | int | float | bool) -> str:

@@ -9,6 +9,7 @@ others have their meshes.
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 from common.files.atomic_write import write_whole
 from common.files.hashes import file_sha256
 from common.files.json_object import read_json_object
+from common.files.locks import try_lock
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 from processing.evaluation.board.command_run import CommandEnd, last_words, run_command
@@ -110,15 +112,24 @@ def run_method(
     key = file.key(model)
     keys = {photo.name: _photo_key(key, photo, file.method.sees_focal) for photo in photos}
     home.mkdir(parents=True, exist_ok=True)
-    records = read_made(home)
-    work = _Work(file, home, model, keys, records, progress, len(photos))
+    lock = try_lock(home / ".lock")
+    if lock is None:
+        raise DataError(f"another run of {file.method.name} works in {home}: wait for it, or give another --out")
+    try:
+        return _run(photos, _Work(file, home, model, keys, read_made(home), progress, len(photos)), again)
+    finally:
+        os.close(lock)
+
+
+def _run(photos: Sequence[Photo], work: _Work, again: bool) -> MethodRun:
+    keys, records = work.keys, work.records
     work.meshes.mkdir(exist_ok=True)
-    missing = [photo for photo in photos if again or not _is_made(work, photo)]
+    work.ever_made = any(_has_mesh(work, photo) for photo in photos)
+    missing = [photo for photo in photos if again or not _is_settled(work, photo)]
     for photo in missing:  # of another method's key, or of an interrupted run
         records.pop(photo.name, None)
         for path in files_of(work.meshes, photo.name):
             path.unlink()
-    work.ever_made = any(not made.fault for name, made in records.items() if name in keys)
     try:
         while missing:
             missing = _batch(work, missing)
@@ -156,11 +167,18 @@ def _photo_key(key: str, photo: Photo, sees_focal: bool) -> str:
     return hashlib.sha256(f"{key} {content} {photo.focal_px if sees_focal else None}".encode()).hexdigest()
 
 
-def _is_made(work: _Work, photo: Photo) -> bool:
+def _has_mesh(work: _Work, photo: Photo) -> bool:
     made = work.records.get(photo.name)
-    if made is None or made.key != work.keys[photo.name]:
+    if made is None or made.fault or made.key != work.keys[photo.name]:
         return False
-    return bool(made.fault) or mesh_of(work.meshes, photo.name) is not None
+    return mesh_of(work.meshes, photo.name) is not None
+
+
+def _is_settled(work: _Work, photo: Photo) -> bool:
+    """Whether there is a mesh, or a fault; of a command that never made a mesh the fault is not the photograph's."""
+    made = work.records.get(photo.name)
+    failed = made is not None and bool(made.fault) and made.key == work.keys[photo.name]
+    return _has_mesh(work, photo) or (failed and work.ever_made)
 
 
 def _batch(work: _Work, missing: Sequence[Photo]) -> list[Photo]:

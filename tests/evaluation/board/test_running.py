@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from common.files.locks import try_lock
+from processing.errors import DataError
 from processing.evaluation.board.methods import MethodError, read_method
 from processing.evaluation.board.running import MESHES, MethodRun, MethodUnavailable, Photo, read_made, run_method
 
@@ -122,6 +124,7 @@ def test_a_broken_command_is_not_run_for_each_photograph(bench: Bench) -> None:
     assert len(found) == 5
     assert found["a"] == "exit code 1: bad luck"
     assert found["e"] == "not tried: the command failed on the first 3 photographs"
+    assert bench.run("all=crash").fresh == 5  # once it is mended, nobody has to ask for it
 
 
 def test_what_cannot_run_here_says_why_and_counts_nothing(bench: Bench) -> None:
@@ -145,8 +148,24 @@ def test_another_photograph_program_or_value_makes_meshes_anew(bench: Bench) -> 
     with (bench.folder / "moody_method.py").open("a") as program:
         program.write("# changed\n")
     assert bench.run().fresh == 5
+    (bench.folder / "moody_helper.py").write_text("x = 1\n")
+    with (bench.folder / "moody_method.py").open("a") as program:
+        program.write("import moody_helper\n")
+    assert bench.run().fresh == 5
+    (bench.folder / "moody_helper.py").write_text("x = 2\n")  # what the program imports from beside it
+    assert bench.run().fresh == 5
     assert bench.run("b=nothing").fresh == 5
     assert bench.meshes() == list("acde")  # the mesh of before is not b's any more
+
+
+def test_two_runs_at_once_keep_out_of_each_others_way(bench: Bench) -> None:
+    bench.run()
+    lock = try_lock(bench.folder / "moody/.lock")
+    assert lock is not None
+    with pytest.raises(DataError, match="another run of moody works in"):
+        bench.run()
+    os.close(lock)
+    bench.run()
 
 
 def test_a_mesh_that_was_taken_away_is_made_again(bench: Bench) -> None:
