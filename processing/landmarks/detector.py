@@ -38,15 +38,18 @@ def _quiet() -> Iterator[None]:
 
 
 class LandmarkDetector:
-    """mediapipe's face landmarker as a context manager; opening it takes some 50 ms, a photograph some 20 ms."""
+    """mediapipe's face landmarker as a context manager; opening it takes some 50 ms, a photograph some 20 ms.
 
-    def __init__(self, min_confidence: float = 0.3) -> None:
+    faces: the most that are looked for in a photograph.
+    """
+
+    def __init__(self, min_confidence: float = 0.3, *, faces: int = 1) -> None:
         from mediapipe.tasks.python.core.base_options import BaseOptions
         from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
         options = FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=model_bytes(ModelDamaged)),
-            num_faces=1,
+            num_faces=faces,
             min_face_detection_confidence=min_confidence,
             min_face_presence_confidence=min_confidence,
         )
@@ -68,6 +71,11 @@ class LandmarkDetector:
 
     def detect(self, image: Image) -> Floats | None:
         """(H, W, 3) uint8 BGR -> (478, 2) px, pixel centres at integers, or None where no face is found."""
+        found = self.detect_all(image)
+        return found[0] if found else None
+
+    def detect_all(self, image: Image) -> list[Floats]:
+        """`detect` of each face that is found, (478, 2) px."""
         import mediapipe
 
         if image.ndim != 3 or image.shape[2] != 3:
@@ -78,10 +86,8 @@ class LandmarkDetector:
         rgb = np.ascontiguousarray(small[..., ::-1])
         with _quiet():
             found = self._landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb))
-        if not found.face_landmarks:
-            return None
-        unit = np.array([[p.x, p.y] for p in found.face_landmarks[0]])
-        return np.asarray(unit * [width, height] - 0.5)
+        unit = [np.array([[p.x, p.y] for p in face]) for face in found.face_landmarks]
+        return [np.asarray(one * [width, height] - 0.5) for one in unit]
 
 
 def detect_photo_landmarks(image: Image, *, detector: LandmarkDetector | None = None) -> Floats | None:

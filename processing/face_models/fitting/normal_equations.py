@@ -1,10 +1,12 @@
 """One Gauss-Newton step of a fit: identity shared by all scans, expression weights and pose of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from common.array_types import Floats
+from common.array_types import Bools, Floats
 from processing.face_models.fitting.bounded_quadratic import least_in_box
 from processing.face_models.fitting.face_state import POSE, FaceState, moved
 
@@ -33,13 +35,38 @@ class FitPrior:
 MEMBERS = FitPrior()
 
 
-class NormalEquations:
-    """The quadratic model of a fit's energy around one state.
+class FittedState(Protocol):
+    """One identity in S scans or photographs, wherever the head is in them."""
+
+    @property
+    def scores(self) -> Floats:
+        """(n,) deviations from the members' mean."""
+
+    @property
+    def weights(self) -> Floats:
+        """(S, U) in 0..1."""
+
+    @property
+    def scans(self) -> int:
+        """S."""
+
+
+@dataclass(frozen=True, eq=False)
+class Increments:
+    """What to add to a state."""
+
+    scores: Floats  # (n,)
+    weights: Floats  # (S, U)
+    poses: Floats  # (S, 7)
+
+
+class StepEquations:
+    """The quadratic model of a fit's energy around one state: scores, then weights and seven of the pose for each scan.
 
     settled: which weights are asked for is known; they are no longer drawn back.
     """
 
-    def __init__(self, state: FaceState, prior: FitPrior, units: tuple[str, ...], *, settled: bool = False) -> None:
+    def __init__(self, state: FittedState, prior: FitPrior, units: tuple[str, ...], *, settled: bool = False) -> None:
         self._state, self._prior = state, prior
         self._n = len(state.scores)
         self._each = len(units) + POSE
@@ -71,39 +98,63 @@ class NormalEquations:
         self.pull[:n] += right[:n]
         self.pull[own] += right[n:]
 
-    def step(self) -> FaceState:
-        """The state that the quadratic model likes best, weights within 0..1."""
+    def increments(self, damping: float = 0.0, free: Sequence[bool] | None = None) -> Increments:
+        """The step to what the quadratic model likes best, weights within 0..1.
+
+        damping: share of the diagonal that is added to it (Marquardt 1963).  free: whether each scan's last unknown of
+        the pose is one; without, by the prior's `scale`.
+        """
         state, n = self._state, self._n
         low, high = np.full(len(self.pull), -np.inf), np.full(len(self.pull), np.inf)
-        used = np.ones(len(self.pull), dtype=np.bool_)
         for scan in range(state.scans):
             at = self._weights(scan)
             low[at], high[at] = -state.weights[scan], 1 - state.weights[scan]
-            used[at] = self._prior.expression
-            used[at.stop + POSE - 1] = self._prior.scale
-        kept = np.flatnonzero(used)
+        kept = np.flatnonzero(self._used(free))
         matrix = self.matrix[np.ix_(kept, kept)]
-        matrix[np.diag_indices(len(kept))] *= 1 + _HOLD
+        matrix[np.diag_indices(len(kept))] *= 1 + _HOLD + damping
         matrix[np.diag_indices(len(kept))] += _HOLD
         step = np.zeros(len(self.pull))
         step[kept] = least_in_box(matrix, self.pull[kept], low[kept], high[kept], np.zeros(len(kept)))
-        weights, motions = [], []
-        for scan in range(state.scans):
-            at = self._weights(scan)
-            weights.append((state.weights[scan] + step[at]).clip(0, 1))
-            motions.append(moved(state.motions[scan], step[at.stop : at.stop + POSE]))
-        return FaceState(state.scores + step[:n], np.array(weights), tuple(motions))
+        each = step[n:].reshape(state.scans, self._each)
+        return Increments(step[:n], each[:, :-POSE], each[:, -POSE:])
 
-    def score_covariance(self) -> Floats:
-        """(n, n) of the scores given the scans (Laplace's approximation): identity matrix where they say nothing."""
-        kept = np.ones(len(self.pull), dtype=np.bool_)
+    def _used(self, free: Sequence[bool] | None) -> Bools:
+        """Which unknowns are part of the fit."""
+        used = np.ones(len(self.pull), dtype=np.bool_)
         for scan in range(self._state.scans):
             at = self._weights(scan)
-            kept[at] = self._prior.expression & (self._state.weights[scan] > 0)
-            kept[at.stop + POSE - 1] = self._prior.scale
+            used[at] = self._prior.expression
+            used[at.stop + POSE - 1] = self._prior.scale if free is None else free[scan]
+        return used
+
+    def score_covariance(self, free: Sequence[bool] | None = None) -> Floats:
+        """(n, n) of the scores given the scans (Laplace's approximation): identity matrix where they say nothing."""
+        return self.covariance(free)[: self._n, : self._n]
+
+    def covariance(self, free: Sequence[bool] | None = None) -> Floats:
+        """(M, M) of all unknowns; zero of those that are not part of the fit, and of weights at zero."""
+        kept = self._used(free)
+        for scan in range(self._state.scans):
+            kept[self._weights(scan)] &= self._state.weights[scan] > 0
         index = np.flatnonzero(kept)
         matrix = self.matrix[np.ix_(index, index)]
-        return np.asarray(np.linalg.inv(matrix + _HOLD * np.eye(len(index)))[: self._n, : self._n])
+        whole = np.zeros_like(self.matrix)
+        whole[np.ix_(index, index)] = np.linalg.inv(matrix + _HOLD * np.eye(len(index)))
+        return whole
+
+
+class NormalEquations(StepEquations):
+    """The equations of a fit to scans."""
+
+    def __init__(self, state: FaceState, prior: FitPrior, units: tuple[str, ...], *, settled: bool = False) -> None:
+        super().__init__(state, prior, units, settled=settled)
+        self._face = state
+
+    def step(self) -> FaceState:
+        """The state that the quadratic model likes best, weights within 0..1."""
+        state, more = self._face, self.increments()
+        motions = tuple(moved(motion, step) for motion, step in zip(state.motions, more.poses, strict=True))
+        return FaceState(state.scores + more.scores, (state.weights + more.weights).clip(0, 1), motions)
 
 
 def _sides(units: tuple[str, ...]) -> Floats:

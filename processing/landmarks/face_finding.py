@@ -1,0 +1,122 @@
+"""The faces in a photograph of anything: found at several sizes, turned if need be, each looked at closely."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from common.array_types import Floats, Image
+from processing.landmarks.detector import DETECTION_SIZE_PX, LandmarkDetector
+
+MOST_FACES = 8
+ROLLS_DEG = (0, 90, -90, 180, 30, -30)
+CLOSE_PX = 640  # the side of the square in which a face is looked at closely
+MARGIN = 1.0  # of a face's size, around it
+_SMALL_PX = 512  # photographs of a smaller side are looked at enlarged, too
+_SAME = 0.5  # of a face's size: two that are nearer than this are one
+OUTER_EYES = (33, 263)  # the detector's points at the outer corners of the right and the left eye
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFace:
+    """A face in a photograph."""
+
+    landmarks_px: Floats  # (478, 2) pixel centres at integers
+
+    @property
+    def box(self) -> Floats:
+        """(2, 2) lowest and highest x and y."""
+        return np.stack([self.landmarks_px.min(axis=0), self.landmarks_px.max(axis=0)])
+
+    @property
+    def centre(self) -> Floats:
+        """(2,) px."""
+        return np.asarray(self.box.mean(axis=0))
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of its box."""
+        return float(np.ptp(self.box, axis=0).max())
+
+
+def find_faces(image: Image, detector: LandmarkDetector) -> list[FoundFace]:
+    """Every face of a photograph (H, W, 3) uint8 BGR, from left to right; none where nothing helps.
+
+    detector: one that looks for several faces (`LandmarkDetector(faces=MOST_FACES)`).
+    Looked for as the photograph is, then enlarged or with a border, turned, and in its parts.
+    """
+    for matrix, picture in _views(image):
+        seen = [_back(found, matrix) for found in detector.detect_all(picture)]
+        faces = _each_once([FoundFace(points) for points in seen])
+        if faces:
+            return sorted((_closely(image, face, detector) for face in faces), key=lambda face: face.centre[0])
+    return []
+
+
+def _views(image: Image) -> Iterator[tuple[Floats, Image]]:
+    """Pictures to look for a face in, each with the (2, 3) matrix that brought the photograph's pixels there."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    whole = min(1.0, DETECTION_SIZE_PX / longer)
+    yield np.eye(2, 3), image
+    factors = [whole * 0.6, *((2.0, 3.0) if longer < _SMALL_PX else ())]
+    for factor in factors:  # with a border as wide as the picture is high: a face that fills it is found
+        yield _turned(image, factor, 0, 1.8)
+    for roll in ROLLS_DEG[1:]:
+        yield _turned(image, max(whole, min(2.0, _SMALL_PX / longer)), roll, 1.4)
+    if longer > DETECTION_SIZE_PX:  # a small face in a large photograph
+        side = longer // 2
+        for top in range(0, max(1, height - side // 2), side // 2):
+            for left in range(0, max(1, width - side // 2), side // 2):
+                part = np.ascontiguousarray(image[top : top + side, left : left + side])
+                yield np.array([[1.0, 0, -left], [0, 1.0, -top]]), part
+
+
+def _turned(image: Image, factor: float, roll_deg: float, room: float) -> tuple[Floats, Image]:
+    """The picture scaled and turned about its middle, in a square that is `room` times as large."""
+    height, width = image.shape[:2]
+    side = int(np.ceil(max(height, width) * factor * room))
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(middle, roll_deg, factor)
+    matrix[:, 2] += (side - 1) / 2 - np.array(middle)
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    picture = cv2.warpAffine(image, matrix, (side, side), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(matrix), np.asarray(picture, dtype=np.uint8)
+
+
+def _back(points: Floats, matrix: Floats) -> Floats:
+    return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
+
+
+def _each_once(faces: Sequence[FoundFace]) -> list[FoundFace]:
+    kept: list[FoundFace] = []
+    for face in sorted(faces, key=lambda one: -one.size_px):
+        if all(np.linalg.norm(face.centre - other.centre) > _SAME * other.size_px for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _closely(image: Image, face: FoundFace, detector: LandmarkDetector) -> FoundFace:
+    """The face as it is seen in a square of its own, upright; as it was found where it is not seen there."""
+    eyes = face.landmarks_px[list(OUTER_EYES)]
+    roll = float(np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1])))
+    factor = CLOSE_PX / (face.size_px * (1 + 2 * MARGIN))
+    matrix = cv2.getRotationMatrix2D(tuple(face.centre.tolist()), roll, factor)
+    matrix[:, 2] += (CLOSE_PX - 1) / 2 - face.centre
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    picture = cv2.warpAffine(image, matrix, (CLOSE_PX, CLOSE_PX), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    seen = [FoundFace(_back(points, matrix)) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
+    near = [one for one in seen if np.linalg.norm(one.centre - face.centre) < _SAME * face.size_px]
+    return min(near, key=lambda one: float(np.linalg.norm(one.centre - face.centre))) if near else face
+
+
+def positions(faces: Sequence[FoundFace]) -> list[str]:
+    """What to call each of several faces, from left to right: 'left', '2nd from left', 'right'."""
+    count = len(faces)
+    if count <= 1:
+        return ["the only one"] * count
+    middle = [f"{k + 1}{'nd' if k == 1 else 'rd' if k == 2 else 'th'} from left" for k in range(1, count - 1)]
+    if count == 3:
+        middle = ["middle"]
+    return ["left", *middle, "right"]

@@ -1,0 +1,164 @@
+"""A face model fitted to photographs of a person: faces found, poses, Gauss-Newton steps, figures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from common.array_types import Floats
+from common.progress import Progress, no_progress
+from processing.errors import DataError
+from processing.face_models.face_model import FaceModel
+from processing.face_models.fitting.face_state import identity_of
+from processing.face_models.fitting.normal_equations import StepEquations
+from processing.landmarks.detector import LandmarkDetector
+from processing.landmarks.face_finding import MOST_FACES
+from processing.single_view.fitting.choosing import chosen_face
+from processing.single_view.fitting.first_pose import first_pose
+from processing.single_view.fitting.photo_figures import photo_figures
+from processing.single_view.fitting.photo_landmarks import LandmarkTerm, table_68
+from processing.single_view.fitting.photo_state import PhotoState, mean_state
+from processing.single_view.fitting.pose import POSE, PhotoPose
+from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
+from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
+
+
+__all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
+
+
+def fit_photographs(
+    model: FaceModel,
+    photographs: Sequence[Photograph],
+    *,
+    settings: PhotoFitSettings | None = None,
+    detector: LandmarkDetector | None = None,
+    progress: Progress = no_progress,
+) -> list[PhotoFit]:
+    """One face in one or several photographs of one person, who share the identity.
+
+    detector: an open one, for many calls; it should look for several faces.
+    Raises DataError (NoFace, PhotoFitError) naming the photograph, what is wrong with it and what to do.
+    """
+    return _PhotoFitting(model, photographs, settings or PhotoFitSettings(), detector).run(progress)
+
+
+class _PhotoFitting:
+    """Photographs of one person and a model on its way to them."""
+
+    def __init__(
+        self,
+        model: FaceModel,
+        photographs: Sequence[Photograph],
+        settings: PhotoFitSettings,
+        detector: LandmarkDetector | None,
+    ) -> None:
+        if not photographs:
+            raise DataError("no photograph was given; a fit needs one")
+        self._model, self._photographs, self._settings = model, photographs, settings
+        self._detector = detector
+        self._term = LandmarkTerm(model, table_68(model))
+        self._landmarks: list[Floats] = []
+
+    def run(self, progress: Progress) -> list[PhotoFit]:
+        """Raises DataError, NoFace, PhotoFitError."""
+        progress(0.0, "faces")
+        self._landmarks = self._found()
+        progress(0.3, "poses")
+        state = self._start()
+        for number in range(self._settings.iterations):
+            progress(0.35 + 0.5 * number / self._settings.iterations, "landmarks")
+            equations = self._equations(state, settled=number >= self._settings.iterations // 2)
+            state = state.moved(equations.increments(free=self._free))
+        equations = self._equations(state, settled=True)
+        progress(0.9, "measuring")
+        return self._results(state, equations)
+
+    @property
+    def _free(self) -> list[bool]:
+        """Whether each photograph's focal length is fitted."""
+        weak = self._settings.projection == "weak"
+        return [not weak and photograph.focal_px is None for photograph in self._photographs]
+
+    def _found(self) -> list[Floats]:
+        if self._detector is not None:
+            return [chosen_face(photograph, self._detector).landmarks_px for photograph in self._photographs]
+        with LandmarkDetector(faces=MOST_FACES) as detector:
+            return [chosen_face(photograph, detector).landmarks_px for photograph in self._photographs]
+
+    def _start(self) -> PhotoState:
+        poses = tuple(self._first(*both) for both in zip(self._photographs, self._landmarks, strict=True))
+        model = self._model
+        return mean_state(model.identity_count, len(model.units), poses)
+
+    def _first(self, photograph: Photograph, landmarks: Floats) -> PhotoPose:
+        topology, table = self._model.topology, self._term.table
+        corners = topology.mesh.vertices_mm[topology.mesh.triangles[table.triangles]]
+        points = np.einsum("nk,nkd->nd", table.barycentric, corners)
+        height, width = photograph.image.shape[:2]
+        sides = self._settings.focal.sides * max(height, width)
+        weight = 1 / np.square(table.deviation_mm) * [0.1 if len(line) else 1.0 for line in table.outline]
+        pose = first_pose(points, landmarks[table.numbers], weight, photograph.focal_px or sides, (width, height))
+        if self._settings.projection == "weak":
+            return _at(pose, WEAK_DISTANCE_MM)
+        if photograph.focal_px is None:  # between where it is by the picture's size, and where people stand
+            focal = self._settings.focal
+            first, second = focal.sides_spread**-2, focal.distance_spread**-2
+            own = np.log(pose.place_mm[2])
+            return _at(pose, float(np.exp((first * own + second * np.log(focal.distance_mm)) / (first + second))))
+        return pose
+
+    def _equations(self, state: PhotoState, *, settled: bool) -> StepEquations:
+        settings = self._settings
+        equations = StepEquations(state, settings.prior, self._model.units, settled=settled)
+        for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
+            equations.add(number, *self._term.equations(pose, state.scores, state.weights[number], landmarks))
+            if self._free[number]:
+                equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
+        return equations
+
+    def _focal_rows(self, pose: PhotoPose, before: int) -> tuple[Floats, Floats, Floats]:
+        """Prior of focal length and distance."""
+        focal = self._settings.focal
+        rows = np.zeros((2, before + POSE))
+        rows[:, -1] = 1.0
+        rows[1, -2] = -1.0
+        off = np.log([
+            pose.focal_px / (focal.sides * max(pose.size_px)),
+            pose.place_mm[2] / focal.distance_mm,
+        ])  # fmt: skip
+        return rows, off, np.array([focal.sides_spread, focal.distance_spread]) ** -2.0
+
+    def _results(self, state: PhotoState, equations: StepEquations) -> list[PhotoFit]:
+        deviation = np.sqrt(np.diag(equations.score_covariance(self._free)).clip(0))
+        identity = identity_of(self._model, state.scores)
+        made = []
+        for number, (pose, photograph) in enumerate(zip(state.poses, self._photographs, strict=True)):
+            vertices = self._model.face(identity, state.weights[number])
+            figures, review = photo_figures(
+                self._model, vertices, pose, self._landmarks[number], state.scores, deviation
+            )
+            camera = PhotoCamera(
+                pose.camera(photograph.name), self._settings.projection, photograph.focal_px is not None
+            )
+            made.append(
+                PhotoFit(
+                    identity,
+                    state.scores,
+                    deviation,
+                    state.weights[number],
+                    camera,
+                    vertices,
+                    np.zeros_like(vertices),
+                    self._landmarks[number],
+                    None,
+                    figures,
+                    review,
+                )
+            )
+        return made
+
+
+def _at(pose: PhotoPose, distance_mm: float) -> PhotoPose:
+    """The pose with the camera at a distance, the face as large and where it was."""
+    step = np.zeros(POSE)
+    step[-1] = np.log(distance_mm / pose.place_mm[2])
+    return pose.moved(step)
