@@ -1,0 +1,197 @@
+"""The expression of a photographed face changed: warped by the fitted mesh, shaded anew, filled where it opens.
+
+FaceScape, supplement (CVPR 2020), section 7: pixels move as the model's vertices do, and are shaded by their new
+normals under the light that the fit found.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from common.array_types import Bools, Floats, Floats32, Image
+from processing.errors import ShapeError
+from processing.face_models.face_model import FaceModel
+from processing.geometry.cameras import Camera
+from processing.single_view.appearance.lighting import Lighting, display, linear
+from processing.single_view.editing.face_view import face_window, in_camera, pixels_of
+from processing.single_view.editing.hole_filling import extended
+from processing.single_view.editing.landmark_alignment import aligned_in_picture
+from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face, part_pixels
+from processing.single_view.editing.mouth_inside import mouth_inside
+from processing.single_view.editing.teeth import teeth_of
+from processing.single_view.photograph import PhotoFit
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """How a photograph is edited."""
+
+    shade: bool = True  # anew, by the new normals
+    least_ratio: float = 0.55  # of new light to old, and the most
+    most_ratio: float = 1.7
+    margin: float = 0.35  # of the head's extent, within which what surrounds it gives way
+
+
+def edit_expression(
+    model: FaceModel, fit: PhotoFit, image: Image, weights: Floats, *, settings: EditSettings | None = None
+) -> Image:
+    """The photograph (H, W, 3) BGR with the face at expression weights (U,) instead of the fit's; same size.
+
+    A fit without appearance is shaded as it was. Raises ShapeError.
+    """
+    settings = settings or EditSettings()
+    if weights.shape != (len(model.units),):
+        raise ShapeError("weights", weights.shape, f"({len(model.units)},)")
+    camera = fit.camera.camera
+    if image.shape[:2] != (camera.height, camera.width):
+        raise ShapeError("image", image.shape, f"({camera.height}, {camera.width}, 3)")
+    return _Edit(model, fit, image, weights, settings).run()
+
+
+class _Edit:
+    def __init__(
+        self, model: FaceModel, fit: PhotoFit, image: Image, weights: Floats, settings: EditSettings
+    ) -> None:
+        self._model, self._settings = model, settings
+        camera = fit.camera.camera
+        topology = model.topology
+        before = aligned_in_picture(model, fit.vertices_mm, camera, fit.landmarks_px)
+        self._shift = before - camera.to_camera(fit.vertices_mm)
+        wanted = model.face(fit.identity, weights) + fit.correction_mm
+        after = camera.to_camera(wanted) + self._shift
+        both = np.concatenate([pixels_of(before, camera.K), pixels_of(after, camera.K)])
+        window = face_window(both, (camera.width, camera.height), margin=settings.margin)
+        mesh = topology.mesh
+        self._face = moved_face(
+            topology, mesh.with_vertices(before), mesh.with_vertices(after), camera.K, window
+        )
+        x0, y0, x1, y1 = window
+        self._slice = (slice(y0, y1), slice(x0, x1))
+        self._image = image
+        self._lighting = None if fit.appearance is None else fit.appearance.lighting
+        self._fit, self._weights, self._camera = fit, weights, camera
+
+    def run(self) -> Image:
+        face = self._face
+        trusted = face.skin & face.shown & ~self._near_lids()
+        held = face.skin & face.shown
+        move = motion_around(face, held | (face.skin & self._still()))
+        photograph = self._image[self._slice].astype(np.float32)
+        places = (face.after.grid_px + move - [self._slice[1].start, self._slice[0].start]).astype(np.float32)
+        moved = _sampled(photograph, places)
+        unknown = face.skin & ~trusted
+        if unknown.any():
+            moved = self._filled(moved, trusted, unknown)
+        light = linear(moved[..., ::-1]).astype(np.float32)
+        if self._settings.shade and self._lighting is not None:
+            light = light * self._shading_ratio(self._lighting)
+        light = self._with_eyes(light, photograph)
+        light = self._with_mouth(light, photograph)
+        out = self._image.copy()
+        out[self._slice] = display(light)[..., ::-1].clip(0, 255).round()
+        return out
+
+    def _still(self) -> Bools:
+        """(h, w) where nothing moves: hidden or not, the photograph is there."""
+        return np.linalg.norm(self._face.source_px - self._face.after.grid_px, axis=2) < 0.25
+
+    def _near_lids(self) -> Bools:
+        """(h, w) where what is to be a lid's skin is lashes in the photograph, and the lid has grown."""
+        face = self._face
+        eye_before, _ = part_pixels(self._model.topology, face.before)
+        reach = max(1, round(1.1 * self._px_per_mm))
+        lashes = cv2.dilate(eye_before.astype(np.uint8), _disk(reach)) > 0
+        at = (face.source_px - [self._slice[1].start, self._slice[0].start]).astype(np.float32)
+        in_lashes = cv2.remap(lashes.astype(np.uint8), at, None, cv2.INTER_NEAREST) > 0
+        moved = np.linalg.norm(face.source_px - face.after.grid_px, axis=2) > 0.8 * self._px_per_mm
+        closer = eye_before & face.skin
+        grown = cv2.dilate(closer.astype(np.uint8), _disk(3 * reach)) > 0
+        return face.skin & in_lashes & moved & grown
+
+    @property
+    def _px_per_mm(self) -> float:
+        K, z = self._camera.K, self._face.before.mesh.vertices_mm[:, 2].mean()
+        return float(K[0, 0] / z)
+
+    def _filled(self, moved: Floats32, trusted: Bools, unknown: Bools) -> Floats32:
+        """Skin that the photograph does not show, from the skin around it."""
+        reach = max(1, round(0.8 * self._px_per_mm))
+        border = cv2.dilate(unknown.astype(np.uint8), _disk(reach)) > 0
+        known = trusted & ~border
+        if not known.any():
+            return moved
+        soft = _soft(unknown, 0.5 * reach)
+        return moved + soft[..., None] * (extended(moved, known) - moved)
+
+    def _shading_ratio(self, lighting: Lighting) -> Floats32:
+        """(h, w, 3) new light over old, smooth, 1 around the face."""
+        face, settings = self._face, self._settings
+        old = lighting.shading(face.before.mesh.vertex_normals)
+        new = lighting.shading(face.after.mesh.vertex_normals)
+        ratio = (new / old).clip(settings.least_ratio, settings.most_ratio)
+        values = face.after.values(ratio)
+        values[~face.skin] = 1
+        return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (0, 0), max(0.6, 0.8 * self._px_per_mm)))
+
+    def _with_eyes(self, light: Floats32, photograph: Floats32) -> Floats32:
+        """Eyes stay where they are behind lids that move."""
+        face = self._face
+        if not face.eye.any():
+            return light
+        eye_before, _ = part_pixels(self._model.topology, face.before)
+        seen = linear(photograph[..., ::-1]).astype(np.float32)
+        known = eye_before
+        if not known.any():
+            return light
+        eyes = extended(seen, known)
+        rim = cv2.erode(eye_before.astype(np.uint8), _disk(max(1, round(0.7 * self._px_per_mm)))) > 0
+        same = face.eye & eye_before
+        eyes = np.where(same[..., None], seen, extended(seen, rim) if rim.any() else eyes)
+        if np.array_equal(face.eye, eye_before):
+            return light + _soft(face.eye, 0.7)[..., None] * (seen - light)
+        return light + _soft(face.eye, 0.7)[..., None] * (eyes - light)
+
+    def _with_mouth(self, light: Floats32, photograph: Floats32) -> Floats32:
+        face = self._face
+        if not face.inside.any():
+            return light
+        _, was_inside = part_pixels(self._model.topology, face.before)
+        lighting = self._lighting or _flat_light(photograph, face)
+        teeth = teeth_of(self._model, self._fit.identity, self._weights)
+        _, _, parts = None, None, self._model.topology.parts
+        lips = self._shift[parts == 2].mean(axis=0) if (parts == 2).any() else np.zeros(3)
+        teeth_mm = self._camera.to_camera(teeth.vertices_mm) + lips
+        made = mouth_inside(self._model, teeth, teeth_mm, face.after, face.inside, lighting)
+        if was_inside.sum() > 0.02 * face.inside.sum() + 12:
+            made = self._own_mouth(made, photograph, was_inside)
+        return light + _soft(face.inside, 0.7)[..., None] * (made - light)
+
+    def _own_mouth(self, made: Floats32, photograph: Floats32, was_inside: Bools) -> Floats32:
+        """The photograph's own teeth: the upper ones where they were, the lower ones with the jaw."""
+        face = self._face
+        seen = linear(photograph[..., ::-1]).astype(np.float32)
+        rim = cv2.erode(was_inside.astype(np.uint8), _disk(max(1, round(0.4 * self._px_per_mm)))) > 0
+        stays = _soft(rim, max(0.7, 0.5 * self._px_per_mm))
+        return made + stays[..., None] * (seen - made)
+
+
+def _sampled(photograph: Floats32, places: Floats32) -> Floats32:
+    return np.asarray(
+        cv2.remap(photograph, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    ).clip(0, 255)
+
+
+def _flat_light(photograph: Floats32, face: MovedFace) -> Lighting:
+    """Light by the skin's brightness alone."""
+    skin = face.before.seen
+    level = linear(np.median(photograph[skin], axis=0)[::-1]) / linear(np.array([200.0, 150.0, 130.0]))
+    return Lighting.ambient(float(np.median(level)))
+
+
+def _soft(mask: Bools, sigma_px: float) -> Floats32:
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(sigma_px, 0.3)))
+
+
+def _disk(radius: int) -> Image:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
