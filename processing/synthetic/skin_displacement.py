@@ -3,15 +3,31 @@
 Laid on the average head's coordinates like its paint, so that it follows the surface of every identity and expression.
 """
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from common.array_types import Floats32
 from processing.geometry.noise_field import NoiseField
-from processing.template.fine_head import FineHead
-from processing.template.template import SKIN
+from processing.template.template import SKIN, Labels
 
 
-def pore_displacement(fine: FineHead, noise: NoiseField) -> Floats32:
+class SkinPlaces(Protocol):
+    """N places of a head that skin lies on: a FineHead's vertices, a map's texels."""
+
+    @property
+    def average_mm(self) -> NDArray[np.floating]: ...  # (N, 3) on the average head
+
+    @property
+    def parts(self) -> Labels: ...  # (N,)
+
+    @property
+    def masks(self) -> Mapping[str, Floats32]: ...  # "lips", "face" -> (N,) in 0..1
+
+
+def pore_displacement(fine: SkinPlaces, noise: NoiseField) -> Floats32:
     """(N,) mm along the normal: pores and fine texture of the skin at rest; zero on eyes, teeth and mouth."""
     p = fine.average_mm.astype(np.float32)
     height = 0.055 * noise(p, 4.0, 11) + 0.035 * noise(p, 2.2, 12) + 0.018 * noise(p, 1.3, 13)
@@ -20,7 +36,7 @@ def pore_displacement(fine: FineHead, noise: NoiseField) -> Floats32:
     return np.asarray(height * calm * (fine.parts == SKIN), np.float32)
 
 
-def wrinkle_displacement(fine: FineHead, squeeze: Floats32, noise: NoiseField) -> Floats32:
+def wrinkle_displacement(fine: SkinPlaces, squeeze: Floats32, noise: NoiseField) -> Floats32:
     """(N,) mm: creases where the skin is squeezed; squeeze: (N,) 0 .. 1, the share of its area a place has lost.
 
     Lines run across the forehead, fan out at the eyes' corners and ring the mouth elsewhere.
