@@ -16,11 +16,16 @@ from processing.geometry.cameras import Camera
 from processing.single_view.appearance.lighting import Lighting, display, linear
 from processing.single_view.editing.face_view import face_window, in_camera, pixels_of
 from processing.single_view.editing.hole_filling import extended
-from processing.single_view.editing.landmark_alignment import aligned_in_picture
-from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face, part_pixels
+from processing.single_view.editing.landmark_alignment import picture_alignment
+from processing.single_view.editing.moved_face import MovedFace, disk, motion_around, moved_face, part_pixels
 from processing.single_view.editing.mouth_inside import mouth_inside
 from processing.single_view.editing.teeth import teeth_of
 from processing.single_view.photograph import PhotoFit
+
+
+SLIT_MM = 0.5  # what is open by less than twice this is closed
+LID_SHARE = 0.5  # of a pixel in the photograph for one of a closing lid, below which it is made of skin around it
+LASHES = 0.6  # by which they darken the line where lids meet
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,18 @@ class _Edit:
         self._model, self._settings = model, settings
         camera = fit.camera.camera
         topology = model.topology
-        before = aligned_in_picture(model, fit.vertices_mm, camera, fit.landmarks_px)
-        self._shift = before - camera.to_camera(fit.vertices_mm)
+        alignment = picture_alignment(model, fit.vertices_mm, camera, fit.landmarks_px)
+        before = camera.to_camera(fit.vertices_mm) + alignment.move_mm
         wanted = model.face(fit.identity, weights) + fit.correction_mm
+        self._shift = alignment.move_of(topology.landmark_points(wanted))
         after = camera.to_camera(wanted) + self._shift
         both = np.concatenate([pixels_of(before, camera.K), pixels_of(after, camera.K)])
         window = face_window(both, (camera.width, camera.height), margin=settings.margin)
         mesh = topology.mesh
-        self._face = moved_face(
-            topology, mesh.with_vertices(before), mesh.with_vertices(after), camera.K, window
-        )
+        self._px_per_mm = float(camera.K[0, 0] / before[:, 2].mean())
+        slit = max(1, round(SLIT_MM * self._px_per_mm))
+        old, new = mesh.with_vertices(before), mesh.with_vertices(after)
+        self._face = moved_face(topology, old, new, camera.K, window, slit_px=slit)
         x0, y0, x1, y1 = window
         self._slice = (slice(y0, y1), slice(x0, x1))
         self._image = image
@@ -74,19 +81,20 @@ class _Edit:
 
     def run(self) -> Image:
         face = self._face
-        trusted = face.skin & face.shown & ~self._near_lids()
+        lids = self._grown_lids()
+        trusted = face.skin & face.shown & ~lids
         held = face.skin & face.shown
         move = motion_around(face, held | (face.skin & self._still()))
         photograph = self._image[self._slice].astype(np.float32)
         places = (face.after.grid_px + move - [self._slice[1].start, self._slice[0].start]).astype(np.float32)
         moved = _sampled(photograph, places)
-        unknown = face.skin & ~trusted
+        unknown = (face.skin & ~trusted) | lids
         if unknown.any():
             moved = self._filled(moved, trusted, unknown)
         light = linear(moved[..., ::-1]).astype(np.float32)
         if self._settings.shade and self._lighting is not None:
             light = light * self._shading_ratio(self._lighting)
-        light = self._with_eyes(light, photograph)
+        light = self._with_lashes(self._with_eyes(light, photograph))
         light = self._with_mouth(light, photograph)
         out = self._image.copy()
         out[self._slice] = display(light)[..., ::-1].clip(0, 255).round()
@@ -96,28 +104,23 @@ class _Edit:
         """(h, w) where nothing moves: hidden or not, the photograph is there."""
         return np.linalg.norm(self._face.source_px - self._face.after.grid_px, axis=2) < 0.25
 
-    def _near_lids(self) -> Bools:
-        """(h, w) where what is to be a lid's skin is lashes in the photograph, and the lid has grown."""
+    def _grown_lids(self) -> Bools:
+        """(h, w) where a lid has unfolded: the photograph has a few rows of it, with lashes before them."""
         face = self._face
         eye_before, _ = part_pixels(self._model.topology, face.before)
-        reach = max(1, round(1.1 * self._px_per_mm))
-        lashes = cv2.dilate(eye_before.astype(np.uint8), _disk(reach)) > 0
-        at = (face.source_px - [self._slice[1].start, self._slice[0].start]).astype(np.float32)
-        in_lashes = cv2.remap(lashes.astype(np.uint8), at, None, cv2.INTER_NEAREST) > 0
-        moved = np.linalg.norm(face.source_px - face.after.grid_px, axis=2) > 0.8 * self._px_per_mm
-        closer = eye_before & face.skin
-        grown = cv2.dilate(closer.astype(np.uint8), _disk(3 * reach)) > 0
-        return face.skin & in_lashes & moved & grown
+        closed = eye_before & ~face.eye
+        if not closed.any():
+            return closed
+        near = cv2.dilate(eye_before.astype(np.uint8), disk(self._px(7.0))) > 0
+        return (face.skin & near & (face.area_share < LID_SHARE)) | (face.slits & near)
 
-    @property
-    def _px_per_mm(self) -> float:
-        K, z = self._camera.K, self._face.before.mesh.vertices_mm[:, 2].mean()
-        return float(K[0, 0] / z)
+    def _px(self, mm: float) -> int:
+        return max(1, round(mm * self._px_per_mm))
 
     def _filled(self, moved: Floats32, trusted: Bools, unknown: Bools) -> Floats32:
         """Skin that the photograph does not show, from the skin around it."""
-        reach = max(1, round(0.8 * self._px_per_mm))
-        border = cv2.dilate(unknown.astype(np.uint8), _disk(reach)) > 0
+        reach = self._px(1.2)
+        border = cv2.dilate(unknown.astype(np.uint8), disk(reach)) > 0
         known = trusted & ~border
         if not known.any():
             return moved
@@ -135,22 +138,26 @@ class _Edit:
         return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (0, 0), max(0.6, 0.8 * self._px_per_mm)))
 
     def _with_eyes(self, light: Floats32, photograph: Floats32) -> Floats32:
-        """Eyes stay where they are behind lids that move."""
+        """Eyes stay where they are behind lids that move; what these uncover goes on from what was seen."""
         face = self._face
-        if not face.eye.any():
-            return light
         eye_before, _ = part_pixels(self._model.topology, face.before)
-        seen = linear(photograph[..., ::-1]).astype(np.float32)
-        known = eye_before
-        if not known.any():
+        if not (face.eye & eye_before).any():
             return light
-        eyes = extended(seen, known)
-        rim = cv2.erode(eye_before.astype(np.uint8), _disk(max(1, round(0.7 * self._px_per_mm)))) > 0
-        same = face.eye & eye_before
-        eyes = np.where(same[..., None], seen, extended(seen, rim) if rim.any() else eyes)
-        if np.array_equal(face.eye, eye_before):
-            return light + _soft(face.eye, 0.7)[..., None] * (seen - light)
+        seen = linear(photograph[..., ::-1]).astype(np.float32)
+        well = cv2.erode(eye_before.astype(np.uint8), disk(self._px(0.7))) > 0
+        eyes = np.where(eye_before[..., None], seen, extended(seen, well if well.any() else eye_before))
         return light + _soft(face.eye, 0.7)[..., None] * (eyes - light)
+
+    def _with_lashes(self, light: Floats32) -> Floats32:
+        """Where lids meet, a line of lashes."""
+        face = self._face
+        eye_before, _ = part_pixels(self._model.topology, face.before)
+        near = cv2.dilate(eye_before.astype(np.uint8), disk(self._px(3.0))) > 0
+        line = face.slits & near & ~face.eye
+        if not line.any():
+            return light
+        thick = cv2.dilate(line.astype(np.uint8), disk(self._px(0.35))) > 0
+        return light * (1 - LASHES * _soft(thick, 0.45 * self._px_per_mm))[..., None]
 
     def _with_mouth(self, light: Floats32, photograph: Floats32) -> Floats32:
         face = self._face
@@ -159,8 +166,7 @@ class _Edit:
         _, was_inside = part_pixels(self._model.topology, face.before)
         lighting = self._lighting or _flat_light(photograph, face)
         teeth = teeth_of(self._model, self._fit.identity, self._weights)
-        _, _, parts = None, None, self._model.topology.parts
-        lips = self._shift[parts == 2].mean(axis=0) if (parts == 2).any() else np.zeros(3)
+        lips = self._shift[self._model.topology.landmark_vertices[48:]].mean(axis=0)
         teeth_mm = self._camera.to_camera(teeth.vertices_mm) + lips
         made = mouth_inside(self._model, teeth, teeth_mm, face.after, face.inside, lighting)
         if was_inside.sum() > 0.02 * face.inside.sum() + 12:
@@ -171,7 +177,7 @@ class _Edit:
         """The photograph's own teeth: the upper ones where they were, the lower ones with the jaw."""
         face = self._face
         seen = linear(photograph[..., ::-1]).astype(np.float32)
-        rim = cv2.erode(was_inside.astype(np.uint8), _disk(max(1, round(0.4 * self._px_per_mm)))) > 0
+        rim = cv2.erode(was_inside.astype(np.uint8), disk(self._px(0.4))) > 0
         stays = _soft(rim, max(0.7, 0.5 * self._px_per_mm))
         return made + stays[..., None] * (seen - made)
 
@@ -192,6 +198,3 @@ def _flat_light(photograph: Floats32, face: MovedFace) -> Lighting:
 def _soft(mask: Bools, sigma_px: float) -> Floats32:
     return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(sigma_px, 0.3)))
 
-
-def _disk(radius: int) -> Image:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))

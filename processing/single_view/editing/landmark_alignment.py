@@ -1,25 +1,57 @@
 """A fitted mesh brought onto what its photograph shows: moved in the picture's plane by what landmarks are off."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 
 from common.array_types import Bools, Floats
 from processing.face_models.face_model import FaceModel
-from processing.geometry.sparse_cholesky import Factor, graph_laplacian
-from processing.single_view.fitting.photo_landmarks import LandmarkTable, table_68
-from processing.single_view.editing.face_view import pixels_of
 from processing.geometry.cameras import Camera
+from processing.geometry.sparse_cholesky import Factor, graph_laplacian
+from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
+from processing.single_view.editing.face_view import pixels_of
+from processing.single_view.fitting.photo_landmarks import LandmarkTable, table_68
 
 STIFFNESS = 8.0  # of the surface's bending, by the mesh's edges: how far a landmark's move spreads
+SLIT_MM = 0.4  # of an opening, that closed ones have
 STAY = 2e-4  # by which what no landmark holds stays where it is
 MOST_SHARE = 0.08  # of the eyes' distance: a landmark that is off by more was not seen, and is left out
 
 
-def aligned_in_picture(
+#: Landmarks across an opening from each other: inner lips, outer lips, lids.
+ACROSS = np.array([
+    (61, 67), (62, 66), (63, 65), (50, 58), (51, 57), (52, 56), (37, 41), (38, 40), (43, 47), (44, 46),
+])  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class PictureAlignment:
+    """What a face in the camera's frame moves across the line of sight to lie where its photograph shows it."""
+
+    together_mm: Floats  # (V, 3) with lips and lids moved as pairs
+    apart_mm: Floats  # (V, 3) what they move apart beside that
+    opening_mm: Floats  # (2,) of mouth and eyes as the fit has them
+    eyes: Bools  # (V,) whose opening counts; the mouth's elsewhere
+
+    @property
+    def move_mm(self) -> Floats:
+        """(V, 3) of the face that was fitted."""
+        return self.together_mm + self.apart_mm
+
+    def move_of(self, landmarks_mm: Floats) -> Floats:
+        """(V, 3) of the same person's face with another expression, whose landmarks (68, 3) are these, any frame: what a
+        fit has lips too near goes as they close.
+        """
+        share = ((_openings(landmarks_mm) + SLIT_MM) / (self.opening_mm + SLIT_MM)).clip(0, 1)
+        return self.together_mm + np.where(self.eyes, share[1], share[0])[:, None] * self.apart_mm
+
+
+def picture_alignment(
     model: FaceModel, vertices_mm: Floats, camera: Camera, landmarks_px: Floats, *, table: LandmarkTable | None = None
-) -> Floats:
-    """(V, 3) the face in the camera's frame, moved across the line of sight so that its landmarks are seen where the
-    detector saw them; smooth between, and apart where the mesh is apart (the lips).
+) -> PictureAlignment:
+    """How a fitted face moves so that its landmarks are seen where the detector saw them: smooth between them, and apart
+    where the mesh is apart (the lips).
 
     vertices_mm: (V, 3) model's frame; landmarks_px: (478, 2). A photograph's lips and lids lie a few pixels from a
     fit's; what is cut out along the fit's would take some of the wrong side with it.
@@ -32,12 +64,29 @@ def aligned_in_picture(
         (shares.ravel(), (np.repeat(np.arange(len(rows)), 3), rows.ravel())), shape=(len(rows), count)
     )
     laplacian = graph_laplacian(model.topology.mesh.edges, count)
-    bending = laplacian.T @ laplacian
     held = sparse.diags_array(weight)
-    system = STIFFNESS * bending + where.T @ held @ where + STAY * sparse.eye_array(count)
-    move_px = Factor(sparse.csr_array(system)).solve(where.T @ (weight[:, None] * off))
+    system = STIFFNESS * (laplacian.T @ laplacian) + where.T @ held @ where + STAY * sparse.eye_array(count)
+    paired = off.copy()
+    place = {int(number): k for k, number in enumerate(table.numbers)}
+    for upper, lower in MEDIAPIPE_TO_68[ACROSS]:
+        if int(upper) in place and int(lower) in place:
+            both = [place[int(upper)], place[int(lower)]]
+            paired[both] = off[both].mean(axis=0)
+    sides = np.concatenate([paired, off], axis=1)
+    solved = Factor(sparse.csr_array(system)).solve(where.T @ (weight[:, None] * sides))
     scale = places[:, 2:] / [camera.K[0, 0], camera.K[1, 1]]
-    return np.asarray(places + np.c_[move_px * scale, np.zeros(count)])
+    together, whole = (np.c_[part * scale, np.zeros(count)] for part in (solved[:, :2], solved[:, 2:]))
+    landmarks = model.topology.landmark_points(vertices_mm)
+    mesh = model.topology.mesh.vertices_mm
+    own = model.topology.landmark_points(mesh)
+    eyes = mesh[:, 1] > (own[30, 1] + own[27, 1]) / 2
+    return PictureAlignment(together, whole - together, _openings(landmarks), eyes)
+
+
+def _openings(landmarks_mm: Floats) -> Floats:
+    """(2,) mm between the inner lips, and between the lids, on average."""
+    gap = np.linalg.norm(landmarks_mm[ACROSS[:, 0]] - landmarks_mm[ACROSS[:, 1]], axis=1)
+    return np.array([gap[:3].mean(), gap[6:].mean()])
 
 
 def _residuals(

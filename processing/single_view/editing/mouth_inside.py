@@ -10,7 +10,7 @@ from processing.single_view.appearance.lighting import Lighting, linear
 from processing.single_view.editing.face_view import FaceView, see_face
 from processing.single_view.editing.teeth import Teeth, coverage
 
-TOOTH = np.array([226.0, 214.0, 194.0])  # RGB, display, as the other colours: what white light shows
+TOOTH = np.array([238.0, 229.0, 214.0])  # RGB, display, as the other colours: what white light shows
 CAVITY = np.array([52.0, 17.0, 15.0])
 TONGUE = np.array([168.0, 88.0, 84.0])
 _DEEP = 0.16  # of the light that reaches the cavity's ground

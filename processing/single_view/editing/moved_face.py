@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from common.array_types import Bools, Floats, Floats32
+from common.array_types import Bools, Floats, Floats32, Image
 from processing.face_models.face_model import ModelTopology
 from processing.geometry.mesh import Mesh
 from processing.single_view.editing.face_view import FaceView, Window, see_face
@@ -26,10 +27,17 @@ class MovedFace:
     skin: Bools  # (h, w) of the face as it is after
     eye: Bools  # (h, w)
     inside: Bools  # (h, w) of the mouth
+    slits: Bools  # (h, w) of eyes and mouth, narrower than anything is seen through
+    area_share: Floats  # (h, w) of a pixel in the photograph for one of the new picture; 0 where none
 
 
-def moved_face(topology: ModelTopology, before: Mesh, after: Mesh, K: Floats, window: Window) -> MovedFace:
-    """before, after: the model's mesh in the camera's frame, as the photograph has it and as it is to be."""
+def moved_face(
+    topology: ModelTopology, before: Mesh, after: Mesh, K: Floats, window: Window, *, slit_px: int = 1
+) -> MovedFace:
+    """before, after: the model's mesh in the camera's frame, as the photograph has it and as it is to be.
+
+    slit_px: what is open by less is closed.
+    """
     old, new = see_face(before, K, window), see_face(after, K, window)
     here = new.seen
     source = new.grid_px.copy()
@@ -40,7 +48,20 @@ def moved_face(topology: ModelTopology, before: Mesh, after: Mesh, K: Floats, wi
     share = _areas(old) / np.maximum(_areas(new), 1e-9)
     shown &= new.marked(share > LEAST_AREA)
     eye, inside = part_pixels(topology, new)
-    return MovedFace(old, new, source, shown, here & ~eye & ~inside, eye, inside)
+    open_eye, open_inside = (_opened(part, slit_px) for part in (eye, inside))
+    slits = (eye | inside) & ~(open_eye | open_inside)
+    skin = here & ~eye & ~inside
+    shares = np.where(here, share[new.triangle], 0.0)
+    return MovedFace(old, new, source, shown, skin, open_eye, open_inside, slits, shares)
+
+
+def _opened(mask: Bools, radius: int) -> Bools:
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disk(radius)) > 0)
+
+
+def disk(radius: int) -> Image:
+    """A round structuring element."""
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
 
 
 def part_pixels(topology: ModelTopology, view: FaceView) -> tuple[Bools, Bools]:
@@ -56,8 +77,6 @@ def motion_around(face: MovedFace, held: Bools) -> Floats32:
     """(h, w, 2) px from each pixel to where it takes its colour: as the skin moved where it is `held` (h, w), nothing
     at the window's border, and a membrane between them, so that what surrounds a face goes with it.
     """
-    import cv2
-
     move = (face.source_px - face.after.grid_px).astype(np.float32)
     height, width = held.shape
     known = held.copy()

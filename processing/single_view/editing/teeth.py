@@ -16,8 +16,8 @@ MOUTH_MM = 50.0
 BEHIND_MM = 6.5  # the front teeth's faces behind where the lips meet
 ARCH_MM = 17.0  # radius of the arch's front: a parabola of this radius at its vertex
 REACH_MM = 27.0  # along x, to each side
-UPPER_EDGE_MM, UPPER_TOP_MM = -1.5, 11.0  # from where the lips meet, up
-LOWER_EDGE_MM, LOWER_TOP_MM = -1.0, -11.0
+UPPER_EDGE_MM, UPPER_TOP_MM = -2.6, 11.0  # from where the lips meet, up
+LOWER_EDGE_MM, LOWER_TOP_MM = -4.2, -13.0
 LOWER_BACK_MM = 2.5  # the lower row behind the upper one
 UPPER_WIDTHS = (8.5, 6.5, 7.5, 7.0, 7.0)  # mm, from the middle outwards
 LOWER_WIDTHS = (5.2, 5.8, 6.8, 7.0, 7.0)
@@ -67,7 +67,7 @@ def coverage(along_mm: Floats, height_mm: Floats, lower: Bools) -> tuple[Floats,
         # Corners are rounded; the second upper tooth is shorter than its neighbours.
         edge = 0.9 * np.exp(-((away / 0.9) ** 2)) + np.where(number == 1, 0.7, 0.0) * (widths is UPPER_WIDTHS)
         covered[row] = ((height_mm[row] - edge) / 0.5 + 0.5).clip(0, 1)
-        gap = 1 - 0.42 * np.exp(-((away / 0.45) ** 2))
+        gap = 1 - 0.30 * np.exp(-((away / 0.40) ** 2))
         light[row] = gap * (0.86 + 0.14 * (1 - np.exp(-height_mm[row].clip(0) / 2.5))) * (1 - 0.06 * number)
     return covered, light
 
