@@ -1,0 +1,193 @@
+"""A photograph's face replaced by one of known shape: rendered in the photograph's light, completed, joined, glossy.
+
+FaceScape (TPAMI 2023), section 6.1, with classical means where the paper has nets: the photograph's own eyes and mouth
+are carried over by the mesh (CompNet), what surrounds the face is drawn to the new outline (SynNet), and colours are
+joined by a membrane (SwapNet).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from common.array_types import Bools, Floats, Floats32, Image
+from processing.errors import DataError
+from processing.evaluation.wild.blending import grain, joined, matched
+from processing.evaluation.wild.face_region import face_cover, face_pixels, grown, shrunk
+from processing.evaluation.wild.highlights import Gloss, highlights
+from processing.face_models.face_model import FaceModel
+from processing.geometry.image_sampling import sample_image
+from processing.geometry.mesh import Mesh
+from processing.single_view.appearance.lighting import Lighting, display, linear
+from processing.single_view.editing.face_view import FaceView, see_face
+from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face
+
+SUPERSAMPLE = 2
+_OPEN_RAYS = 48
+_REACH_MM = 40.0
+
+
+@dataclass(frozen=True, eq=False)
+class SwapInputs:
+    """A square photograph and the faces in it; S x S pixels."""
+
+    photograph: Image  # (S, S, 3) BGR
+    K: Floats  # (3, 3) of its camera, px
+    seen: Mesh  # V vertices in the camera's frame: the face that the photograph shows
+    wanted: Mesh  # ... and the one that it is to show
+    lighting: Lighting  # camera axes
+    skin: Bools | None  # (S, S) where the photograph shows skin; None: unknown
+    sharpness: float  # pixels of the original photograph for one of this, at most 1
+
+
+def swapped(
+    model: FaceModel, given: SwapInputs, texture: Image, gloss: Gloss, rng: np.random.Generator
+) -> tuple[Image, Bools]:
+    """(S, S, 3) BGR with the wanted face, and (S, S) the pixels that show it.
+
+    texture: (T, T, 3) BGR over the model's UVs, without light.  rng: of the picture's grain.
+    Raises DataError where no face is in the picture.
+    """
+    return _Swap(model, given, texture).run(gloss, rng)
+
+
+class _Swap:
+    def __init__(self, model: FaceModel, given: SwapInputs, texture: Image) -> None:
+        self._model, self._given, self._texture = model, given, texture
+        size = len(given.photograph)
+        window = (0, 0, size, size)
+        self._face: MovedFace = moved_face(model.topology, given.seen, given.wanted, given.K, window)
+        self._region = face_pixels(model.topology, self._face.after)
+        if self._region.sum() < 0.02 * size * size:
+            raise DataError("the picture shows hardly anything of the face")
+        self._width = float(np.sqrt(self._region.sum()))
+        self._photo_display = given.photograph[..., ::-1].astype(np.float32)
+
+    def run(self, gloss: Gloss, rng: np.random.Generator) -> tuple[Image, Bools]:
+        face, region = self._face, self._region
+        around = self._around()
+        light = linear(around).astype(np.float32)
+        skin = self._skin(around)
+        render, normals = self._rendered()
+        usable = region & skin & face.skin & shrunk(region, 0.03 * self._width)
+        render = matched(render, light, usable)
+        render = joined(render, light, region, skin & face.after.seen, self._width)
+        render = render + self._gloss(normals, gloss)
+        render = self._as_sharp(display(render).astype(np.float32), around, skin, rng)
+        cover = face_cover(region, face.after.seen, self._width)
+        cover = cover * (1 - self._before_face(skin))
+        cover = cover * (1 - self._own_parts())
+        mixed = around + cover[..., None] * (render - around)
+        return mixed[..., ::-1].clip(0, 255).round().astype(np.uint8), region & (cover > 0.5)
+
+    def _around(self) -> Floats32:
+        """(S, S, 3) RGB display: the photograph, drawn so that its face's outline is where the wanted one is."""
+        face = self._face
+        held = self._region & (face.shown | (np.abs(face.source_px - face.after.grid_px).max(axis=2) < 3))
+        move = motion_around(face, held)
+        places = (face.after.grid_px + move).astype(np.float32)
+        return np.asarray(cv2.remap(self._photo_display, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)).clip(0, 255)
+
+    def _skin(self, around: Floats32) -> Bools:
+        """(S, S) where what is drawn around shows skin."""
+        face = self._face
+        if self._given.skin is None:
+            return face.after.seen & face.skin
+        move = motion_around(face, self._region & face.shown)
+        places = (face.after.grid_px + move).astype(np.float32)
+        mask = cv2.remap(self._given.skin.astype(np.float32), places, None, cv2.INTER_LINEAR)
+        return np.asarray(mask > 0.5)
+
+    def _rendered(self) -> tuple[Floats32, Floats32]:
+        """(S, S, 3) linear RGB of the wanted face under the light, and (S, S, 3) its normals."""
+        given, s = self._given, SUPERSAMPLE
+        size = len(given.photograph)
+        K = given.K.copy()
+        K[:2] *= s
+        K[:2, 2] += (s - 1) / 2
+        view = see_face(given.wanted, K, (0, 0, size * s, size * s))
+        mesh = given.wanted
+        here = view.seen
+        t, w = view.triangle[here], view.barycentric[here]
+        corners = mesh.triangles[t]
+        normal = np.einsum("nk,nkd->nd", w, mesh.vertex_normals[corners])
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
+        assert mesh.uvs is not None and mesh.uv_triangles is not None
+        uv = np.einsum("nk,nkd->nd", w, mesh.uvs[mesh.uv_triangles[t]])
+        side = self._texture.shape[0]
+        texels = np.stack([uv[:, 0] * side - 0.5, (1 - uv[:, 1]) * side - 0.5], axis=1)
+        colour = sample_image(self._texture, texels)[:, ::-1]
+        open_sky = np.einsum("nk,nk->n", w, self._openness()[corners])
+        shade = given.lighting.shading(normal) * open_sky[:, None]
+        out = np.zeros((*here.shape, 6), np.float32)
+        out[here] = np.c_[linear(colour) * shade, normal]
+        small = cv2.resize(out, (size, size), interpolation=cv2.INTER_AREA)
+        share = cv2.resize(here.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+        small = small / np.maximum(share, 1e-3)[..., None]
+        return small[..., :3], small[..., 3:]
+
+    def _openness(self) -> Floats:
+        """(V,) 0..1 how much of the sky above each vertex the head itself leaves."""
+        return openness(self._given.wanted)
+
+    def _gloss(self, normals: Floats32, gloss: Gloss) -> Floats32:
+        here = self._face.after.seen
+        out = np.zeros(normals.shape, np.float32)
+        n = normals[here].astype(np.float64)
+        n /= np.linalg.norm(n, axis=1, keepdims=True).clip(1e-9)
+        open_sky = self._face.after.values(self._openness()[:, None])[here][:, 0]
+        level = np.median(linear(self._photo_display[self._region & here]) @ [0.2126, 0.7152, 0.0722])
+        light = self._given.lighting
+        scale = level / max(float(np.median(light.shading(n) @ [0.2126, 0.7152, 0.0722])), 1e-3)
+        out[here] = highlights(n, light, gloss, open_sky**2) * scale * 3.0
+        return out
+
+    def _as_sharp(self, render: Floats32, around: Floats32, skin: Bools, rng: np.random.Generator) -> Floats32:
+        """No sharper than the photograph, and as grainy."""
+        blur = 0.5 / max(self._given.sharpness, 0.05)
+        if blur > 0.55:
+            render = cv2.GaussianBlur(render, (0, 0), blur)
+        noise = min(grain(around, skin & self._region), 6.0)
+        return (render + (0.7 * noise * rng.standard_normal(render.shape[:2]))[..., None]).astype(np.float32)
+
+    def _before_face(self, skin: Bools) -> Floats32:
+        """(S, S) 0..1 where hair, a hand or glasses stand before the face."""
+        if self._given.skin is None:
+            return np.zeros(skin.shape, np.float32)
+        inner = self._face.eye | self._face.inside | self._face.slits
+        before = self._region & ~skin & ~grown(inner, 0.04 * self._width)
+        return np.asarray(cv2.GaussianBlur(before.astype(np.float32), (0, 0), 1.2))
+
+    def _own_parts(self) -> Floats32:
+        """(S, S) 0..1 where the photograph's own eyes and mouth are kept: with a rim of lashes."""
+        face = self._face
+        parts = grown(face.eye | face.inside | face.slits, 0.006 * self._width)
+        return np.asarray(cv2.GaussianBlur(parts.astype(np.float32), (0, 0), max(0.8, 0.008 * self._width)))
+
+
+def openness(mesh: Mesh) -> Floats:
+    """(V,) 0..1: the cosine-weighted share of directions above each vertex in which nothing is near."""
+    from processing.geometry.mesh import Surface
+
+    count = len(mesh.vertices_mm)
+    middle = mesh.vertices_mm.mean(axis=0)
+    vertices = mesh.vertices_mm - middle
+    picked = np.arange(0, count, max(1, count // 9000))
+    i = np.arange(_OPEN_RAYS) + 0.5
+    up, turn = np.sqrt(1 - i / _OPEN_RAYS), np.pi * (1 + 5**0.5) * i
+    side = np.sqrt(1 - up**2)
+    n = mesh.vertex_normals[picked]
+    helper = np.where(np.abs(n[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
+    a = np.cross(n, helper)
+    a /= np.linalg.norm(a, axis=1, keepdims=True).clip(1e-9)
+    b = np.cross(n, a)
+    directions = a[:, None] * (side * np.cos(turn))[:, None] + b[:, None] * (side * np.sin(turn))[:, None]
+    directions = directions + n[:, None] * up[:, None]
+    origins = np.broadcast_to((vertices[picked] + 0.3 * n)[:, None], directions.shape)
+    distance, _, _ = Surface(mesh.with_vertices(vertices)).cast(origins.reshape(-1, 3), directions.reshape(-1, 3))
+    free = (distance.reshape(len(picked), -1) > _REACH_MM).mean(axis=1)
+    from scipy.spatial import cKDTree
+
+    away, near = cKDTree(vertices[picked]).query(vertices, k=4)
+    weight = 1 / (away + 0.3)
+    return np.asarray(((free[near] * weight).sum(axis=1) / weight.sum(axis=1)).clip(0, 1))
