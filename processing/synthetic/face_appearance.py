@@ -25,6 +25,7 @@ from processing.template.template import EYE
 TEXTURE_PX = 1024
 _PURPOSE = 4  # of a subject's random numbers; face_study has those before
 _AGE_DEPTH_MM = 0.3  # of folds that stay in an old face at rest
+_YOUNG = 0.35  # of an old face's wrinkles, as deep are a young one's where it moves
 _PORES = 0.6  # of what stereo is given to match, as much is in a usual face
 
 
@@ -64,7 +65,7 @@ class FaceAppearance:
             mesh = self.subject.template.mesh
             lost = 1 - mesh.with_vertices(vertices_mm).vertex_areas / _areas(mesh, self.subject.neutral_mm)
             squeeze = places.texels.interpolate(mesh, np.clip(lost, 0, 1))
-            height += wrinkle_displacement(places, squeeze, noise)
+            height += (_YOUNG + (1 - _YOUNG) * self.look.lines) * wrinkle_displacement(places, squeeze, noise)
         image = np.asarray(places.texels.image(height.astype(np.float32)), np.float32)
         return DisplacementMap(image, np.asarray(places.texels.image(places.texels.inside), np.bool_))
 

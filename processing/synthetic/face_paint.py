@@ -35,8 +35,7 @@ def paint_face(places: FacePlaces, look: FaceLook) -> Floats32:
     color = _skin(places, look, noise)
     color = _made_up(places, look, color)
     brow = _brows(p, look) * np.clip(0.85 + 0.5 * noise(p * _stretch(2.4), 1.1, 5), 0.15, 1)
-    hair = np.maximum(_hair(p, look, noise), brow)
-    hair = np.where(places.masks["ears"] > 0.3, np.float32(0), hair).astype(np.float32)
+    hair = np.asarray(np.maximum(_hair(p, look, noise), brow) * (places.masks["ears"] < 0.3), np.float32)
     strand = np.exp(0.16 * noise(p * _stretch(0.35), 1.0, 6) + 0.16 * noise(p, 2.0, 7))[:, None]
     color = color * (1 - 0.92 * hair[:, None]) + 0.92 * hair[:, None] * look.hair.astype(np.float32) * strand
     lash = _lashes(places, look)[:, None]
@@ -91,7 +90,7 @@ def _skin(places: FacePlaces, look: FaceLook, noise: NoiseField) -> Floats32:
     # Blood: cheeks, nose, ears, chin; yellow forehead.
     red = 0.8 * _bump(x, 42, 17) * _bump(y, -5, 19) + 0.7 * _bump(x, 0, 14) * _bump(y, 4, 14) * _rise(z, 95, 108)
     red = np.clip(red * front + 0.4 * places.masks["ears"] + 0.25 * _bump(x, 0, 18) * _bump(y, -78, 12) * front, 0, 1)
-    color = color * (1 - (0.16 + 0.22 * look.blush) * red[:, None] * np.array([0.15, 1.0, 0.9], np.float32))
+    color = color * (1 - (0.06 + 0.18 * look.blush) * red[:, None] * np.array([0.15, 1.0, 0.9], np.float32))
     # Thin skin round the eyes.
     ring = np.exp(-(((places.lash - 4) / 6) ** 2)) * (places.lash < 19)
     below = ring * _rise(-y, -_EYE_Y, -_EYE_Y + 6)

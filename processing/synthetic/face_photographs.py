@@ -69,34 +69,39 @@ def studio_lighting() -> Floats:
 
 
 def drawn_lighting(rng: np.random.Generator) -> Floats:
-    """(9, 3) in the head frame: a key light before the face, a fill or a rim, a tint; a white front shows about 1."""
-    tint = np.exp(rng.normal(0, [0.05, 0.02, 0.06]))
-    level = rng.uniform(0.25, 0.5)
-    out = ambient(level * tint * np.exp(rng.normal(0, 0.04, 3)))
-    key = np.array([rng.normal(0, 0.7), rng.uniform(0.0, 0.9), 1.0])
-    out = out + lamp(key, rng.uniform(0.45, 0.75) * tint)
+    """(9, 3) in the head frame: a key light before the face, one beside it, a tint; a white front shows about 1.2."""
+    tint = np.exp(rng.normal(0, [0.04, 0.015, 0.05]))
+    out = ambient(rng.uniform(0.3, 0.55) * tint * np.exp(rng.normal(0, 0.03, 3)))
+    key = np.array([rng.normal(0, 0.6), rng.uniform(0.0, 0.8), 1.0])
+    out = out + lamp(key, rng.uniform(0.6, 0.9) * tint)
     side = np.array([rng.choice([-1.0, 1.0]), rng.uniform(-0.2, 0.4), rng.uniform(-0.5, 0.5)])
-    return np.asarray(out + lamp(side, rng.uniform(0.05, 0.3) * np.exp(rng.normal(0, 0.08, 3))))
+    return np.asarray(out + lamp(side, rng.uniform(0.05, 0.3) * np.exp(rng.normal(0, 0.06, 3))))
+
+
+def exposed_for(lighting: Floats, texture: Image) -> Floats:
+    """The same light (9, 3), brighter or weaker as a camera would set its exposure for a texture: half way to grey."""
+    level = float(_linear(texture).mean())
+    return lighting * float(np.clip((0.30 / max(level, 1e-3)) ** 0.5, 0.7, 2.0))
 
 
 def drawn_background(rng: np.random.Generator, width: int, height: int) -> Image:
     """(H, W, 3) BGR: plain, a slope of light, or something out of focus."""
     kind = rng.choice(["plain", "slope", "blurred"], p=[0.25, 0.3, 0.45])
-    base = rng.uniform(20, 235) + rng.normal(0, 12, 3)
+    base = rng.uniform(25, 230) + rng.normal(0, 9, 3)
     if kind == "plain":
         flat = np.ones((height, width, 1)) * base
     elif kind == "slope":
         y, x = np.mgrid[:height, :width] / max(width, height) - 0.5
         turn = rng.uniform(0, 2 * np.pi)
         slope = (x * np.cos(turn) + y * np.sin(turn))[..., None]
-        flat = base + slope * rng.normal(0, 90, 3) * np.array([1.0, 1.0, 1.0])
+        flat = base + slope * (rng.normal(0, 70) + rng.normal(0, 15, 3))
     else:
         cells = int(rng.integers(4, 14))
-        rough = (base + 55 * rng.standard_normal((cells, cells, 1)) + 22 * rng.standard_normal((cells, cells, 3))).clip(
+        rough = (base + 38 * rng.standard_normal((cells, cells, 1)) + 11 * rng.standard_normal((cells, cells, 3))).clip(
             0, 255
         )
         flat = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
-        flat = cv2.GaussianBlur(flat, (0, 0), max(width, height) * rng.uniform(0.01, 0.04))
+        flat = cv2.GaussianBlur(flat, (0, 0), max(width, height) * rng.uniform(0.02, 0.05))
     return np.asarray(flat.clip(0, 255) + 0.5, np.float64).clip(0, 255).astype(np.uint8)
 
 
