@@ -24,6 +24,7 @@ CPU_S = 9.0  # of the processor, for one file: 400 megapixels take 5
 MODULES = {
     "proof": ("simplejpeg", "common.bounded.decoder_tasks"),
     "photograph": ("numpy", "simplejpeg", "common.bounded.decoder_tasks"),
+    "portrait": ("numpy", "cv2", "simplejpeg", "common.bounded.decoder_tasks"),
     "picture": ("numpy", "cv2", "common.bounded.decoder_tasks"),
     "pillow": ("numpy", "PIL.Image", "common.bounded.decoder_tasks"),
     "exr": ("numpy", "OpenEXR", "common.bounded.decoder_tasks"),

@@ -2,9 +2,14 @@
 
 import typer
 
+from processing.commands import face_fit
+
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def face() -> None:
     """One photograph, or several of one person, to a face of a study's model."""
+
+
+app.command("fit")(face_fit.fit)

@@ -12,15 +12,16 @@ from processing.face_models.fitting.face_state import identity_of
 from processing.face_models.fitting.normal_equations import StepEquations
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
+from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.fitting.first_pose import first_pose
+from processing.single_view.fitting.landmark_places import builtin_places
 from processing.single_view.fitting.photo_figures import photo_figures
-from processing.single_view.fitting.photo_landmarks import LandmarkTerm, table_68
+from processing.single_view.fitting.photo_landmarks import LandmarkTable, LandmarkTerm, table_68, table_dense
 from processing.single_view.fitting.photo_state import PhotoState, mean_state
 from processing.single_view.fitting.pose import POSE, PhotoPose
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
 from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
-
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
 
@@ -55,7 +56,7 @@ class _PhotoFitting:
             raise DataError("no photograph was given; a fit needs one")
         self._model, self._photographs, self._settings = model, photographs, settings
         self._detector = detector
-        self._term = LandmarkTerm(model, table_68(model))
+        self._term = LandmarkTerm(model, landmark_table(model, settings.landmarks))
         self._landmarks: list[Floats] = []
 
     def run(self, progress: Progress) -> list[PhotoFit]:
@@ -128,13 +129,15 @@ class _PhotoFitting:
         return rows, off, np.array([focal.sides_spread, focal.distance_spread]) ** -2.0
 
     def _results(self, state: PhotoState, equations: StepEquations) -> list[PhotoFit]:
-        deviation = np.sqrt(np.diag(equations.score_covariance(self._free)).clip(0))
+        spread = np.sqrt(np.diag(equations.covariance(self._free)).clip(0))
+        count = len(state.scores)
+        deviation, focal = spread[:count], spread[count:].reshape(state.scans, -1)[:, -1]
         identity = identity_of(self._model, state.scores)
         made = []
         for number, (pose, photograph) in enumerate(zip(state.poses, self._photographs, strict=True)):
             vertices = self._model.face(identity, state.weights[number])
             figures, review = photo_figures(
-                self._model, vertices, pose, self._landmarks[number], state.scores, deviation
+                self._model, vertices, pose, self._landmarks[number], state.scores, deviation, float(focal[number])
             )
             camera = PhotoCamera(
                 pose.camera(photograph.name), self._settings.projection, photograph.focal_px is not None
@@ -155,6 +158,12 @@ class _PhotoFitting:
                 )
             )
         return made
+
+
+def landmark_table(model: FaceModel, which: str) -> LandmarkTable:
+    """Which of the detector's points a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
+    places = places_on(model, builtin_places()) if which == "dense" else None
+    return table_68(model) if places is None else table_dense(places)
 
 
 def _at(pose: PhotoPose, distance_mm: float) -> PhotoPose:

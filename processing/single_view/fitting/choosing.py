@@ -20,8 +20,8 @@ def chosen_face(photograph: Photograph, detector: LandmarkDetector) -> FoundFace
     if not faces:
         raise NoFace(
             f"{photograph.name}: no face was found in the {width} x {height} pixels, as they are, enlarged, turned or "
-            "in parts. Give a photograph that shows the face, lit and not seen from behind; crop it to the head if it is "
-            "small"
+            "in parts. Give a photograph that shows the face, lit and not seen from behind; crop it to the head "
+            "if it is small"
         )
     face = _which(photograph, faces)
     if face.size_px < LEAST_PX:

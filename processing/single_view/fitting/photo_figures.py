@@ -7,11 +7,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats
-from processing.face_models.face_model import FaceModel
+from processing.face_models.face_model import JAW, FaceModel
 from processing.face_models.fitting.face_fit import knowledge
 from processing.landmarks.multi_pie_68 import GROUPS, MEDIAPIPE_TO_68
 from processing.scan_quality.verdict import Findings, Limits, QualityReview
-from processing.single_view.fitting.photo_landmarks import INNER
 from processing.single_view.fitting.pose import PhotoPose
 
 
@@ -24,7 +23,13 @@ class PhotoFitLimits:
 
 
 def photo_figures(
-    model: FaceModel, vertices_mm: Floats, pose: PhotoPose, landmarks_px: Floats, scores: Floats, deviation: Floats
+    model: FaceModel,
+    vertices_mm: Floats,
+    pose: PhotoPose,
+    landmarks_px: Floats,
+    scores: Floats,
+    deviation: Floats,
+    focal_share: float,
 ) -> tuple[dict[str, Any], QualityReview]:
     """Residuals of the 68 landmarks by region, in per cent of the distance between the outer corners of the eyes."""
     own = model.topology.landmark_points(vertices_mm)
@@ -34,11 +39,12 @@ def photo_figures(
     off = 100 * np.linalg.norm(seen - landmarks_px[MEDIAPIPE_TO_68], axis=1) / eyes_px
     yaw, pitch, roll = head_angles_deg(pose.R)
     figures: dict[str, Any] = {
-        "landmark_percent": float(off[INNER].mean()),
+        "landmark_percent": float(off[JAW:].mean()),
         "regions_percent": {name: float(off[list(rows)].mean()) for name, rows in GROUPS.items()},
         "eye_distance_px": eyes_px,
         "yaw_deg": yaw, "pitch_deg": pitch, "roll_deg": roll,
-        "focal_px": pose.focal_px, "distance_mm": float(pose.place_mm[2]), "px_per_mm": pose.px_per_mm,
+        "focal_px": pose.focal_px, "focal_share": focal_share,
+        "distance_mm": float(pose.place_mm[2]), "px_per_mm": pose.px_per_mm,
         **knowledge(scores, deviation),
     }  # fmt: skip
     limits, found = PhotoFitLimits(), Findings()

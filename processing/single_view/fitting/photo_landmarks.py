@@ -1,14 +1,15 @@
 """Landmarks of a photograph as equations: places of the model, and those of its outline, against what was detected."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.array_types import Bools, Floats, Ints32
+from common.array_types import Floats, Ints32
 from processing.face_models.face_model import JAW, FaceModel
 from processing.face_models.fitting.face_state import ModelPoints
 from processing.face_models.fitting.robust import geman_mcclure
 from processing.landmarks.multi_pie_68 import GROUPS, MEDIAPIPE_TO_68
+from processing.single_view.fitting.landmark_places import SKIN_POINTS, LandmarkPlaces, picture_axes
 from processing.single_view.fitting.pose import PhotoPose, model_rows, pixel_rows
 
 PIXEL_DEVIATION = 0.7  # px: what no detector tells apart, whatever the size of the face
@@ -22,10 +23,11 @@ class LandmarkTable:
     numbers: Ints32  # (N,) among the detector's 478
     triangles: Ints32  # (N,)
     barycentric: Floats  # (N, 3)
-    deviation_mm: Floats  # (N,) by which the detector is off, a coordinate
+    deviation_mm: Floats  # (N,) by which the detector is off, a coordinate, where `measured` does not say
     #: N: the vertices between which a point of the outline slides as the head turns; empty for one that does not.
     outline: tuple[Ints32, ...]
-    share: float = 1.0  # of the equations' weight: neighbouring points err alike
+    measured: LandmarkPlaces | None = None  # bias and errors of the detector's first 468 points, which N then are
+    share: float = 1.0  # of the equations' weight
 
 
 #: (68,) mm, a coordinate, of the detector's Multi-PIE points.
@@ -44,6 +46,26 @@ def table_68(model: FaceModel) -> LandmarkTable:
     )
 
 
+def table_dense(places: LandmarkPlaces) -> LandmarkTable:
+    """The detector's points on skin, where they were measured to lie (carried to the model's topology)."""
+    nothing = np.zeros(0, np.int32)
+    return LandmarkTable(
+        np.arange(SKIN_POINTS, dtype=np.int32), places.triangles, places.barycentric,
+        np.sqrt(np.square(places.deviation[len(places.deviation) // 2]).mean(axis=1)),
+        tuple(nothing for _ in range(SKIN_POINTS)), places,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The landmarks of a state, and how they move."""
+
+    places_mm: Floats  # (N, 3) camera's frame
+    jacobian: Floats  # (N, 2, n + U + 7) px
+    pixels: Floats  # (N, 2)
+    sliding: Ints32  # numbers of those that are on the outline now
+
+
 class LandmarkTerm:
     """A table of landmarks made ready for a model."""
 
@@ -52,68 +74,86 @@ class LandmarkTerm:
         self._model = model
         corners = model.topology.mesh.triangles[table.triangles]
         used = np.unique(np.concatenate([corners.ravel(), *table.outline])).astype(np.int32)
-        self._vertices = used
         self._shapes = model.subset(used)
         self._rows = np.searchsorted(used, corners).astype(np.int32)
         self._outline = [np.searchsorted(used, line).astype(np.int32) for line in table.outline]
-        self._sliding = np.flatnonzero([len(line) > 0 for line in table.outline])
-
-    def places(self, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-        """(M, 3) mm and (M, 3, n + U) of the vertices that are needed."""
-        return ModelPoints(self._shapes).derivatives(self._model, scores, weights)
-
-    def on_outline(self, pose: PhotoPose, vertices_mm: Floats) -> tuple[Ints32, Floats]:
-        """Rows and shares (N, 3) of the landmarks, those of the outline where it is now."""
-        rows, shares = self._rows.copy(), self.table.barycentric.copy()
-        if len(self._sliding):
-            seen = pose.seen(vertices_mm)
-            middle = seen[self._rows].mean(axis=(0, 1))
-            for number in self._sliding.tolist():
-                line = self._outline[number]
-                own = seen[self._rows[number]].mean(axis=0) - middle
-                away = (seen[line] - middle) @ own
-                rows[number], shares[number] = line[away.argmax()], [1.0, 0, 0]
-        return rows, shares
+        self._sliding = np.flatnonzero([len(line) > 0 for line in table.outline]).astype(np.int32)
 
     def equations(
-        self, pose: PhotoPose, scores: Floats, weights: Floats, detected_px: Floats, *, robust: bool = True
+        self, pose: PhotoPose, scores: Floats, weights: Floats, detected_px: Floats
     ) -> tuple[Floats, Floats, Floats]:
-        """Rows (2 N, n + U + 7), residuals (2 N,) px and weights (2 N,) of one photograph.
+        """Rows (2 N, n + U + 7), residuals (2 N,) and weights (2 N,) of one photograph, in deviations.
 
         detected_px: (478, 2).
         """
-        vertices, change = self.places(scores, weights)
-        rows, shares = self.on_outline(pose, vertices)
+        seen = self._seen(pose, scores, weights)
+        axes, spread, target = self._frame(pose, seen, detected_px)
+        off = np.einsum("nij,nj->ni", axes, seen.pixels - target) / spread
+        rows = np.matmul((axes / spread[:, :, None]).astype(seen.jacobian.dtype), seen.jacobian)
+        root = np.sqrt(self.table.share * geman_mcclure(np.sqrt(np.square(off).mean(axis=1)), 1.0))
+        off, rows = (off * root[:, None]).ravel(), (rows * root[:, None, None]).reshape(-1, rows.shape[2])
+        if self.table.measured is not None:
+            u, s = self.table.measured.whitening
+            off = off - u @ (s * (u.T @ off))
+            rows = rows - (u * s).astype(rows.dtype) @ (u.T.astype(rows.dtype) @ rows)
+        return rows, off, np.ones(len(off))
+
+    def off_px(self, pose: PhotoPose, scores: Floats, weights: Floats, detected_px: Floats) -> Floats:
+        """(N, 2) px from where the detector is expected to see each landmark to where the fit has it."""
+        seen = self._seen(pose, scores, weights)
+        return np.asarray(seen.pixels - self._frame(pose, seen, detected_px)[2])
+
+    def _seen(self, pose: PhotoPose, scores: Floats, weights: Floats) -> _Seen:
+        vertices, change = ModelPoints(self._shapes).derivatives(self._model, scores, weights)
+        rows, shares = self._on_outline(pose, vertices)
         points = np.einsum("nk,nkd->nd", shares, vertices[rows])
         moved = np.einsum("nk,nk...->n...", shares.astype(change.dtype), change[rows])
         places = pose.to_camera(points)
         jacobian = pixel_rows(pose, places, model_rows(pose, points, moved))
-        off = pose.pixels(places) - detected_px[self.table.numbers]
-        deviation = np.hypot(self.table.deviation_mm * pose.px_per_mm, PIXEL_DEVIATION)
-        first, second = off.copy(), np.zeros(0)
-        axes = np.broadcast_to(np.eye(2), (len(off), 2, 2)).copy()
-        spread = np.stack([deviation, deviation], axis=1)
-        if len(self._sliding):  # the outline's points are known across it
-            middle = places[:, :2].mean(axis=0)
-            out = places[self._sliding, :2] - middle
+        return _Seen(places, jacobian, pose.pixels(places), self._sliding)
+
+    def _on_outline(self, pose: PhotoPose, vertices_mm: Floats) -> tuple[Ints32, Floats]:
+        """Rows and shares (N, 3) of the landmarks, those of the outline where it is now."""
+        if not len(self._sliding):
+            return self._rows, self.table.barycentric
+        rows, shares = self._rows.copy(), self.table.barycentric.copy()
+        seen = pose.seen(vertices_mm)
+        middle = seen[self._rows].mean(axis=(0, 1))
+        for number in self._sliding.tolist():
+            line = self._outline[number]
+            own = seen[self._rows[number]].mean(axis=0) - middle
+            away = (seen[line] - middle) @ own
+            rows[number], shares[number] = line[away.argmax()], [1.0, 0, 0]
+        return rows, shares
+
+    def _frame(self, pose: PhotoPose, seen: _Seen, detected_px: Floats) -> tuple[Floats, Floats, Floats]:
+        """The axes (N, 2, 2) along which each landmark is known, its deviations (N, 2) px, and where it should be."""
+        table, scale = self.table, pose.px_per_mm
+        target = detected_px[table.numbers]
+        if table.measured is not None:
+            towards = towards_camera(pose)
+            turned = picture_axes(pose.R)
+            target = target - scale * (table.measured.bias_mm(towards) @ turned)
+            spread = table.measured.deviation_mm(towards)
+            axes = np.broadcast_to(turned, (len(target), 2, 2))
+        else:
+            spread = np.stack([table.deviation_mm, table.deviation_mm], axis=1)
+            axes = np.broadcast_to(np.eye(2), (len(target), 2, 2)).copy()
+        if len(seen.sliding):  # the outline's points are known across it
+            out = seen.places_mm[seen.sliding, :2] - seen.places_mm[:, :2].mean(axis=0)
             out /= np.linalg.norm(out, axis=1, keepdims=True).clip(1e-9)
-            axes[self._sliding] = np.stack([out, np.stack([-out[:, 1], out[:, 0]], axis=1)], axis=1)
-            spread[self._sliding, 1] = ALONG_MM * pose.px_per_mm
-        first = np.einsum("nij,nj->ni", axes, off)
-        jacobian = np.matmul(axes.astype(jacobian.dtype), jacobian)
-        weight = self.table.share / np.square(spread)
-        if robust:
-            far = np.sqrt(np.square(first / spread).sum(axis=1) / 2)
-            weight = weight * geman_mcclure(far, 1.0)[:, None]
-        del second
-        return jacobian.reshape(-1, jacobian.shape[2]), first.ravel(), weight.ravel()
-
-    def off_px(self, pose: PhotoPose, scores: Floats, weights: Floats, detected_px: Floats) -> Floats:
-        """(N, 2) px from where the detector has each landmark to where the fit does."""
-        vertices, _ = self.places(scores, weights)
-        rows, shares = self.on_outline(pose, vertices)
-        points = np.einsum("nk,nkd->nd", shares, vertices[rows])
-        return np.asarray(pose.seen(points) - detected_px[self.table.numbers])
+            axes, spread = axes.copy(), spread.copy()
+            axes[seen.sliding] = np.stack([out, np.stack([-out[:, 1], out[:, 0]], axis=1)], axis=1)
+            spread[seen.sliding, 1] = ALONG_MM
+        return axes, np.hypot(spread * scale, PIXEL_DEVIATION), target
 
 
-INNER: Bools = np.arange(68) >= JAW  # the 51 that are no jaw's
+def towards_camera(pose: PhotoPose) -> Floats:
+    """(3,) unit vector of the model's frame, from the face to the camera."""
+    away = -pose.R.T @ pose.place_mm
+    return np.asarray(away / np.linalg.norm(away))
+
+
+def with_share(table: LandmarkTable, share: float) -> LandmarkTable:
+    """The table with another share of the weight."""
+    return replace(table, share=share)

@@ -1,0 +1,52 @@
+"""`mien face fit`: a model brought to photographs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from common.terminal.options import AsJson, print_json
+
+
+def fit(
+    photographs: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTO...", help="Photographs of one person (JPEG, PNG, TIFF); they share who it is."),
+    ],
+    model: Annotated[Path, typer.Option("--model", help="The face model (.npz).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for mesh, camera, parameters and picture of each.")],
+    each: Annotated[
+        bool, typer.Option("--each", help="Every photograph is another person; one that fails is told.")
+    ] = False,
+    focal_px: Annotated[
+        float | None, typer.Option("--focal-px", help="Focal length in pixels. Default: EXIF's, or estimated.")
+    ] = None,
+    weak: Annotated[bool, typer.Option("--weak", help="Weak perspective: the camera is far away.")] = False,
+    face: Annotated[
+        str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
+    ] = None,
+    landmarks: Annotated[
+        Literal["dense", "68"], typer.Option(help="Which landmarks: all that the detector has, or Multi-PIE's 68.")
+    ] = "dense",
+    as_json: AsJson = False,
+) -> None:
+    """Fit a model to photographs of a person: who it is, what the face does, where the camera stood."""
+    from common.terminal.progress_bar import progress_bar
+    from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs, fit_photo_files
+    from processing.single_view.photograph import PhotoFitSettings
+
+    settings = PhotoFitSettings(landmarks=landmarks, projection="weak" if weak else "perspective")
+    given = PhotoFitInputs(model, tuple(photographs), each, focal_px, face, settings)
+    with progress_bar(quiet=as_json) as progress:
+        made = fit_photo_files(given, out, progress=progress)
+    failed = [one for one in made if isinstance(one, NotFitted)]
+    fitted = [one for one in made if isinstance(one, FittedPhoto)]
+    if as_json:
+        print_json({"fits": [one.as_report() for one in fitted], "failed": [vars(one) for one in failed]})
+    else:
+        for one in fitted:
+            print(one.as_text())
+        for missing in failed:
+            print(f"not fitted: {missing.reason}")
+    if failed:
+        raise typer.Exit(4)

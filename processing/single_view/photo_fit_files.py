@@ -1,0 +1,184 @@
+"""A model fitted to photographs, as files: mesh, camera, parameters, and a picture to look at, for each photograph."""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.files.atomic_write import atomic_write
+from common.progress import Progress, no_progress, part
+from processing.errors import DataError
+from processing.face_models.face_model import FaceModel
+from processing.face_models.model_file import read_model
+from processing.files.image_files import write_image
+from processing.files.obj import write_obj
+from processing.landmarks.detector import LandmarkDetector
+from processing.landmarks.face_finding import MOST_FACES
+from processing.single_view.fit_picture import fit_picture
+from processing.single_view.photo_camera import write_camera
+from processing.single_view.photo_fit import PhotoFit, PhotoFitSettings, Photograph, fit_photographs
+from processing.single_view.photograph_files import read_photograph
+
+
+@dataclass(frozen=True)
+class PhotoFitInputs:
+    """What `mien face fit` is given."""
+
+    model: Path
+    photographs: tuple[Path, ...]
+    each: bool = False  # every photograph is another person
+    focal_px: float | None = None
+    face: str | None = None  # which of several
+    settings: PhotoFitSettings = field(default_factory=PhotoFitSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPhoto:
+    """A fit and the files that it was written to."""
+
+    name: str
+    fit: PhotoFit
+    mesh: Path
+    camera: Path
+    parameters: Path
+    picture: Path
+
+    def as_report(self) -> dict[str, Any]:
+        return {
+            "photograph": self.name,
+            "verdict": self.fit.review.verdict,
+            "reasons": list(self.fit.review.reasons),
+            "figures": dict(self.fit.figures),
+            "mesh": str(self.mesh), "camera": str(self.camera), "parameters": str(self.parameters),
+            "picture": str(self.picture),
+        }  # fmt: skip
+
+    def as_text(self) -> str:
+        figures = self.fit.figures
+        known = "known" if self.fit.camera.focal_known else f"within {100 * figures['focal_share']:.0f} %"
+        lines = [
+            f"{self.mesh}: landmarks within {figures['landmark_percent']:.1f} % of the eyes' distance; focal length "
+            f"{figures['focal_px']:.0f} px ({known}); {100 * figures['identity_known']:.0f} % of the identity known",
+            f"{self.fit.review.verdict}: {self.picture}",
+        ]
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.fit.review.reasons)])
+
+
+@dataclass(frozen=True)
+class NotFitted:
+    """A photograph that failed while others went on."""
+
+    name: str
+    reason: str
+
+
+def fit_photo_files(
+    given: PhotoFitInputs,
+    out: Path,
+    *,
+    progress: Progress = no_progress,
+    told: Callable[[FittedPhoto | NotFitted], None] | None = None,
+) -> list[FittedPhoto | NotFitted]:
+    """Fit photographs and write OUT/<photograph>.obj, .camera.json, .fit.json and .overlay.png.
+
+    Of one person: all share the identity, and nothing is written if one fails. `each`: one after the other; one that
+    fails is told and the rest go on.  told: hears of each as soon as it is done. Raises DataError.
+    """
+    _check_names(given.photographs, out)
+    progress(0.0, "reading")
+    with ThreadPoolExecutor(2) as beside:
+        model_read = beside.submit(read_model, given.model)
+        detector_opened = beside.submit(LandmarkDetector, faces=MOST_FACES)
+        try:
+            first = None if given.each else _read_all(given)
+            model = model_read.result()
+        except BaseException:
+            detector_opened.result().close()
+            raise
+        with detector_opened.result() as detector:
+            if first is not None:
+                fits = fit_photographs(
+                    model, first, settings=given.settings, detector=detector, progress=part(progress, 0.2, 0.9)
+                )
+                made: list[FittedPhoto | NotFitted] = []
+                for photograph, fit in zip(first, fits, strict=True):
+                    made.append(_write(model, photograph, fit, out))
+            else:
+                made = []
+                for number, path in enumerate(given.photographs):
+                    now = part(progress, 0.2 + 0.8 * number / len(given.photographs), 1.0)
+                    now(0.0, path.stem)
+                    made.append(_fit_one(model, given, path, out, detector))
+                    if told is not None:
+                        told(made[-1])
+                return made
+    if told is not None:
+        for one in made:
+            told(one)
+    return made
+
+
+def _read_all(given: PhotoFitInputs) -> list[Photograph]:
+    return [read_photograph(path, focal_px=given.focal_px, face=given.face) for path in given.photographs]
+
+
+def _fit_one(
+    model: FaceModel, given: PhotoFitInputs, path: Path, out: Path, detector: LandmarkDetector
+) -> FittedPhoto | NotFitted:
+    try:
+        photograph = read_photograph(path, focal_px=given.focal_px, face=given.face)
+        fit = fit_photographs(model, [photograph], settings=given.settings, detector=detector)[0]
+        return _write(model, photograph, fit, out)
+    except DataError as error:
+        return NotFitted(path.stem, str(error))
+
+
+def _check_names(photographs: Sequence[Path], out: Path) -> None:
+    """Raises DataError for photographs of one name, or that would be overwritten."""
+    names = [path.stem for path in photographs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"two photographs are called {twice[0]}; rename one: results go by their names")
+    for path in photographs:
+        if path.resolve() == (out / f"{path.stem}.overlay.png").resolve():
+            raise DataError(f"{path} would be written over; give another --out")
+
+
+def fit_parameters(model: FaceModel, fit: PhotoFit) -> dict[str, Any]:
+    """A fit as JSON has it, but for its mesh."""
+    camera = fit.camera.camera
+    content: dict[str, Any] = {
+        "kind": "mien photograph fit",
+        "model": {"name": model.name, "version": model.version, "topology": model.topology.topology},
+        "length_unit": "mm",
+        "identity": fit.identity.tolist(),
+        "scores": fit.scores.tolist(),
+        "score_deviation": fit.score_deviation.tolist(),
+        "weights": dict(zip(model.units, fit.weights.tolist(), strict=True)),
+        "camera": fit.camera.as_json()
+        | {"size_px": [camera.width, camera.height], "focal_known": fit.camera.focal_known},
+        "landmarks_px": fit.landmarks_px.round(3).tolist(),
+        "figures": dict(fit.figures),
+        "review": {"verdict": fit.review.verdict, "reasons": list(fit.review.reasons)},
+    }
+    if fit.appearance is not None:
+        content["appearance"] = fit.appearance.as_json()
+    return content
+
+
+def _write(model: FaceModel, photograph: Photograph, fit: PhotoFit, out: Path) -> FittedPhoto:
+    """Mesh, camera and picture first, the parameters last."""
+    stem = f"{out / photograph.name}"
+    made = FittedPhoto(
+        photograph.name, fit, Path(f"{stem}.obj"), Path(f"{stem}.camera.json"), Path(f"{stem}.fit.json"),
+        Path(f"{stem}.overlay.png"),
+    )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_obj(made.mesh, model.topology.mesh.with_vertices(fit.vertices_mm))
+    write_camera(made.camera, fit.camera)
+    write_image(made.picture, fit_picture(model, photograph, fit))
+    with atomic_write(made.parameters) as temporary:
+        temporary.write_text(json.dumps(fit_parameters(model, fit), indent=1) + "\n", encoding="utf-8")
+    return made
