@@ -19,7 +19,7 @@ from processing.face_models.face_model import FaceModel
 from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.single_view.appearance.lighting import Lighting, display, linear
-from processing.single_view.editing.face_view import FaceView, see_face
+from processing.single_view.editing.face_view import see_face
 from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face
 
 SUPERSAMPLE = 2
@@ -86,7 +86,9 @@ class _Swap:
         held = self._region & (face.shown | (np.abs(face.source_px - face.after.grid_px).max(axis=2) < 3))
         move = motion_around(face, held)
         places = (face.after.grid_px + move).astype(np.float32)
-        return np.asarray(cv2.remap(self._photo_display, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)).clip(0, 255)
+        return np.asarray(
+            cv2.remap(self._photo_display, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        ).clip(0, 255)
 
     def _skin(self, around: Floats32) -> Bools:
         """(S, S) where what is drawn around shows skin."""

@@ -4,7 +4,7 @@ FaceScape, supplement (CVPR 2020), section 7: pixels move as the model's vertice
 normals under the light that the fit found.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,16 +12,15 @@ import numpy as np
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import ShapeError
 from processing.face_models.face_model import FaceModel
-from processing.geometry.cameras import Camera
-from processing.single_view.appearance.lighting import Lighting, display, linear
-from processing.single_view.editing.face_view import face_window, in_camera, pixels_of
+from processing.single_view.appearance.lighting import Lighting, linear
+from processing.single_view.editing.face_view import face_window, pixels_of
 from processing.single_view.editing.hole_filling import extended
 from processing.single_view.editing.landmark_alignment import picture_alignment
-from processing.single_view.editing.moved_face import MovedFace, disk, motion_around, moved_face, part_pixels
 from processing.single_view.editing.mouth_inside import mouth_inside
+from processing.single_view.editing.moved_face import MovedFace, disk, motion_around, moved_face, part_pixels
+from processing.single_view.editing.picture_light import sampled, soft, to_display, to_light
 from processing.single_view.editing.teeth import teeth_of
 from processing.single_view.photograph import PhotoFit
-
 
 SLIT_MM = 0.5  # what is open by less than twice this is closed
 LID_SHARE = 0.5  # of a pixel in the photograph for one of a closing lid, below which it is made of skin around it
@@ -55,9 +54,7 @@ def edit_expression(
 
 
 class _Edit:
-    def __init__(
-        self, model: FaceModel, fit: PhotoFit, image: Image, weights: Floats, settings: EditSettings
-    ) -> None:
+    def __init__(self, model: FaceModel, fit: PhotoFit, image: Image, weights: Floats, settings: EditSettings) -> None:
         self._model, self._settings = model, settings
         camera = fit.camera.camera
         topology = model.topology
@@ -87,22 +84,22 @@ class _Edit:
         move = motion_around(face, held | (face.skin & self._still()))
         photograph = self._image[self._slice].astype(np.float32)
         places = (face.after.grid_px + move - [self._slice[1].start, self._slice[0].start]).astype(np.float32)
-        moved = _sampled(photograph, places)
+        moved = sampled(photograph, places)
         unknown = (face.skin & ~trusted) | lids
         if unknown.any():
             moved = self._filled(moved, trusted, unknown)
-        light = linear(moved[..., ::-1]).astype(np.float32)
+        light = to_light(moved[..., ::-1])
         if self._settings.shade and self._lighting is not None:
             light = light * self._shading_ratio(self._lighting)
         light = self._with_lashes(self._with_eyes(light, photograph))
         light = self._with_mouth(light, photograph)
         out = self._image.copy()
-        out[self._slice] = display(light)[..., ::-1].clip(0, 255).round()
+        out[self._slice] = to_display(light)[..., ::-1].clip(0, 255).round()
         return out
 
     def _still(self) -> Bools:
         """(h, w) where nothing moves: hidden or not, the photograph is there."""
-        return np.linalg.norm(self._face.source_px - self._face.after.grid_px, axis=2) < 0.25
+        return np.asarray(np.linalg.norm(self._face.source_px - self._face.after.grid_px, axis=2) < 0.25)
 
     def _grown_lids(self) -> Bools:
         """(h, w) where a lid has unfolded: the photograph has a few rows of it, with lashes before them."""
@@ -112,7 +109,7 @@ class _Edit:
         if not closed.any():
             return closed
         near = cv2.dilate(eye_before.astype(np.uint8), disk(self._px(7.0))) > 0
-        return (face.skin & near & (face.area_share < LID_SHARE)) | (face.slits & near)
+        return np.asarray((face.skin & near & (face.area_share < LID_SHARE)) | (face.slits & near))
 
     def _px(self, mm: float) -> int:
         return max(1, round(mm * self._px_per_mm))
@@ -124,8 +121,8 @@ class _Edit:
         known = trusted & ~border
         if not known.any():
             return moved
-        soft = _soft(unknown, 0.5 * reach)
-        return moved + soft[..., None] * (extended(moved, known) - moved)
+        share = soft(unknown, 0.5 * reach)
+        return moved + share[..., None] * (extended(moved, known) - moved)
 
     def _shading_ratio(self, lighting: Lighting) -> Floats32:
         """(h, w, 3) new light over old, smooth, 1 around the face."""
@@ -135,7 +132,8 @@ class _Edit:
         ratio = (new / old).clip(settings.least_ratio, settings.most_ratio)
         values = face.after.values(ratio)
         values[~face.skin] = 1
-        return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (0, 0), max(0.6, 0.8 * self._px_per_mm)))
+        blurred = cv2.GaussianBlur(values.astype(np.float32), (0, 0), max(0.6, 0.8 * self._px_per_mm))
+        return np.asarray(blurred, dtype=np.float32)
 
     def _with_eyes(self, light: Floats32, photograph: Floats32) -> Floats32:
         """Eyes stay where they are behind lids that move; what these uncover goes on from what was seen."""
@@ -143,10 +141,10 @@ class _Edit:
         eye_before, _ = part_pixels(self._model.topology, face.before)
         if not (face.eye & eye_before).any():
             return light
-        seen = linear(photograph[..., ::-1]).astype(np.float32)
+        seen = to_light(photograph[..., ::-1])
         well = cv2.erode(eye_before.astype(np.uint8), disk(self._px(0.7))) > 0
         eyes = np.where(eye_before[..., None], seen, extended(seen, well if well.any() else eye_before))
-        return light + _soft(face.eye, 0.7)[..., None] * (eyes - light)
+        return light + soft(face.eye, 0.7)[..., None] * (eyes - light)
 
     def _with_lashes(self, light: Floats32) -> Floats32:
         """Where lids meet, a line of lashes."""
@@ -157,7 +155,7 @@ class _Edit:
         if not line.any():
             return light
         thick = cv2.dilate(line.astype(np.uint8), disk(self._px(0.35))) > 0
-        return light * (1 - LASHES * _soft(thick, 0.45 * self._px_per_mm))[..., None]
+        return light * (1 - LASHES * soft(thick, 0.45 * self._px_per_mm))[..., None]
 
     def _with_mouth(self, light: Floats32, photograph: Floats32) -> Floats32:
         face = self._face
@@ -168,33 +166,21 @@ class _Edit:
         teeth = teeth_of(self._model, self._fit.identity, self._weights)
         lips = self._shift[self._model.topology.landmark_vertices[48:]].mean(axis=0)
         teeth_mm = self._camera.to_camera(teeth.vertices_mm) + lips
-        made = mouth_inside(self._model, teeth, teeth_mm, face.after, face.inside, lighting)
+        made = mouth_inside(teeth, teeth_mm, face.after, face.inside, lighting)
         if was_inside.sum() > 0.02 * face.inside.sum() + 12:
             made = self._own_mouth(made, photograph, was_inside)
-        return light + _soft(face.inside, 0.7)[..., None] * (made - light)
+        return light + soft(face.inside, 0.7)[..., None] * (made - light)
 
     def _own_mouth(self, made: Floats32, photograph: Floats32, was_inside: Bools) -> Floats32:
         """The photograph's own teeth: the upper ones where they were, the lower ones with the jaw."""
-        face = self._face
-        seen = linear(photograph[..., ::-1]).astype(np.float32)
+        seen = to_light(photograph[..., ::-1])
         rim = cv2.erode(was_inside.astype(np.uint8), disk(self._px(0.4))) > 0
-        stays = _soft(rim, max(0.7, 0.5 * self._px_per_mm))
+        stays = soft(rim, max(0.7, 0.5 * self._px_per_mm))
         return made + stays[..., None] * (seen - made)
-
-
-def _sampled(photograph: Floats32, places: Floats32) -> Floats32:
-    return np.asarray(
-        cv2.remap(photograph, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    ).clip(0, 255)
 
 
 def _flat_light(photograph: Floats32, face: MovedFace) -> Lighting:
     """Light by the skin's brightness alone."""
     skin = face.before.seen
-    level = linear(np.median(photograph[skin], axis=0)[::-1]) / linear(np.array([200.0, 150.0, 130.0]))
+    level = linear(np.median(photograph[skin], axis=0)[::-1].astype(np.float64)) / linear(np.array([200.0, 150.0, 130.0]))
     return Lighting.ambient(float(np.median(level)))
-
-
-def _soft(mask: Bools, sigma_px: float) -> Floats32:
-    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(sigma_px, 0.3)))
-

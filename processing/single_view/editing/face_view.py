@@ -31,7 +31,7 @@ class FaceView:
     @property
     def seen(self) -> Bools:
         """(h, w) where the mesh is."""
-        return self.triangle >= 0
+        return np.asarray(self.triangle >= 0)
 
     @cached_property
     def grid_px(self) -> Floats:
@@ -55,7 +55,7 @@ class FaceView:
 
     def marked(self, triangles: Bools) -> Bools:
         """(T,) -> (h, w) where one of the marked triangles is seen."""
-        return self.seen & triangles[self.triangle]
+        return np.asarray(self.seen & triangles[self.triangle])
 
     def shows(self, places_mm: Floats, *, within_mm: float = HIDDEN_MM) -> Bools:
         """(N,) whether points of the camera's frame (N, 3) lie in the window with nothing of the mesh before them."""

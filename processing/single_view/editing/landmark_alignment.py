@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from common.array_types import Bools, Floats
+from common.array_types import Bools, Floats, Ints32
 from processing.face_models.face_model import FaceModel
 from processing.geometry.cameras import Camera
 from processing.geometry.sparse_cholesky import Factor, graph_laplacian
@@ -40,18 +40,18 @@ class PictureAlignment:
         return self.together_mm + self.apart_mm
 
     def move_of(self, landmarks_mm: Floats) -> Floats:
-        """(V, 3) of the same person's face with another expression, whose landmarks (68, 3) are these, any frame: what a
-        fit has lips too near goes as they close.
+        """(V, 3) of the same face with another expression, whose landmarks (68, 3) are these, in any frame: by what a
+        fit has lips too near, they are no longer moved as they close.
         """
         share = ((_openings(landmarks_mm) + SLIT_MM) / (self.opening_mm + SLIT_MM)).clip(0, 1)
-        return self.together_mm + np.where(self.eyes, share[1], share[0])[:, None] * self.apart_mm
+        return np.asarray(self.together_mm + np.where(self.eyes, share[1], share[0])[:, None] * self.apart_mm)
 
 
 def picture_alignment(
     model: FaceModel, vertices_mm: Floats, camera: Camera, landmarks_px: Floats, *, table: LandmarkTable | None = None
 ) -> PictureAlignment:
-    """How a fitted face moves so that its landmarks are seen where the detector saw them: smooth between them, and apart
-    where the mesh is apart (the lips).
+    """How a fitted face moves so that its landmarks are seen where the detector saw them: smooth between them, and
+    apart where the mesh is apart (the lips).
 
     vertices_mm: (V, 3) model's frame; landmarks_px: (478, 2). A photograph's lips and lids lie a few pixels from a
     fit's; what is cut out along the fit's would take some of the wrong side with it.
@@ -91,7 +91,7 @@ def _openings(landmarks_mm: Floats) -> Floats:
 
 def _residuals(
     model: FaceModel, places: Floats, camera: Camera, landmarks_px: Floats, table: LandmarkTable
-) -> tuple[Floats, Floats, Floats, Floats]:
+) -> tuple[Ints32, Floats, Floats, Floats]:
     """Rows and shares (N, 3) of the landmarks on the mesh, (N, 2) px that they are off, (N,) weights."""
     rows = model.topology.mesh.triangles[table.triangles].copy()
     shares = table.barycentric.copy()
@@ -111,4 +111,4 @@ def _residuals(
     landmarks = model.topology.landmark_points(places)
     eyes = float(np.linalg.norm(landmarks[36] - landmarks[45]) * camera.K[0, 0] / landmarks[:, 2].mean())
     trusted = np.linalg.norm(off, axis=1) < np.where(sliding, 1.5, 1.0) * MOST_SHARE * eyes
-    return rows, shares, off, np.where(sliding, 0.3, 1.0) * trusted
+    return rows, shares, np.asarray(off), np.asarray(np.where(sliding, 0.3, 1.0) * trusted)

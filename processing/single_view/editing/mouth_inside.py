@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 
 from common.array_types import Bools, Floats, Floats32
-from processing.face_models.face_model import FaceModel
 from processing.geometry.mesh import Mesh
 from processing.single_view.appearance.lighting import Lighting, linear
 from processing.single_view.editing.face_view import FaceView, see_face
@@ -16,9 +15,7 @@ TONGUE = np.array([168.0, 88.0, 84.0])
 _DEEP = 0.16  # of the light that reaches the cavity's ground
 
 
-def mouth_inside(
-    model: FaceModel, teeth: Teeth, teeth_mm: Floats, view: FaceView, inside: Bools, lighting: Lighting
-) -> Floats32:
+def mouth_inside(teeth: Teeth, teeth_mm: Floats, view: FaceView, inside: Bools, lighting: Lighting) -> Floats32:
     """(h, w, 3) linear RGB of what is seen within the lips, where `inside` (h, w) is; elsewhere nothing of meaning.
 
     view: the head with its mouth open; teeth_mm: (N, 3) the teeth's vertices in the camera's frame.
@@ -38,7 +35,8 @@ def mouth_inside(
     colour = linear(CAVITY) * lit
     across = np.abs(np.linspace(-1, 1, part.shape[1]))[None]
     tongue = _step(0.62, 0.18, fraction) * _step(0.95, 0.45, across) * min(1.0, tall / (0.5 * part.shape[1] + 1))
-    colour = colour + tongue[..., None] * (linear(TONGUE) * (0.25 + 0.45 * _step(0.0, 0.35, fraction)[..., None]) - colour)
+    wet = linear(TONGUE) * (0.25 + 0.45 * _step(0.0, 0.35, fraction)[..., None])
+    colour = colour + tongue[..., None] * (wet - colour)
     covered, light = _teeth_pixels(teeth, teeth_mm, view, box)
     shade = (0.45 + 0.55 * (1 - np.exp(-depth / (0.10 * tall + 1)))) * light
     tooth = linear(TOOTH) * shade[..., None]
@@ -61,9 +59,7 @@ def _step(start: float, stop: float, value: Floats) -> Floats:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def _teeth_pixels(
-    teeth: Teeth, teeth_mm: Floats, view: FaceView, box: tuple[slice, slice]
-) -> tuple[Floats, Floats]:
+def _teeth_pixels(teeth: Teeth, teeth_mm: Floats, view: FaceView, box: tuple[slice, slice]) -> tuple[Floats, Floats]:
     """How much of a tooth each pixel of a box shows, and how light it is by its place in the row."""
     x0, y0 = view.window[:2]
     window = (x0 + box[1].start, y0 + box[0].start, x0 + box[1].stop, y0 + box[0].stop)

@@ -96,4 +96,3 @@ def _jaw_motion(
     near = np.linalg.norm(neutral - chin_mm, axis=1) < _CHIN_MM
     motion = fit_motion(neutral[near], moved[near], with_scale=False)
     return motion.R, motion.t
-
