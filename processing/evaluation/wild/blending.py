@@ -22,7 +22,7 @@ def matched(render: Floats32, photograph: Floats32, skin: Bools) -> Floats32:
     if skin.sum() < 50:
         return render
     ratio = np.median(photograph[skin] / np.maximum(render[skin], _FLOOR), axis=0)
-    return (render * ratio.clip(0.05, 20).astype(np.float32)).astype(np.float32)
+    return np.asarray(render * ratio.clip(0.05, 20), dtype=np.float32)
 
 
 def joined(render: Floats32, photograph: Floats32, face: Bools, skin: Bools, width_px: float) -> Floats32:
@@ -43,7 +43,7 @@ def joined(render: Floats32, photograph: Floats32, face: Bools, skin: Bools, wid
     field = np.log(ratio.clip(LEAST_GAIN, MOST_GAIN)) * ring[..., None]
     membrane = extended(field.astype(np.float32), ring | middle | outside)
     membrane = cv2.GaussianBlur(membrane, (0, 0), sigma / 2)
-    return (render * np.exp(membrane)).astype(np.float32)
+    return np.asarray(render * np.exp(membrane), dtype=np.float32)
 
 
 def grain(photograph: Floats32, skin: Bools) -> float:

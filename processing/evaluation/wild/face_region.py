@@ -7,6 +7,7 @@ from common.array_types import Bools, Floats32
 from processing.face_models.face_model import ModelTopology
 from processing.single_view.editing.face_view import FaceView
 from processing.single_view.editing.moved_face import disk
+from processing.single_view.editing.picture_light import soft
 
 SOFT_SHARE = 0.045  # of the face's width, over which it passes into the photograph's skin
 
@@ -23,12 +24,12 @@ def face_cover(face: Bools, head: Bools, width_px: float) -> Floats32:
 
     face, head: (h, w) where the face, and the whole head, is seen; width_px: of the face.
     """
-    soft = max(2.0, SOFT_SHARE * width_px)
+    reach = max(2.0, SOFT_SHARE * width_px)
     goes_on = head & ~face
     away = cv2.distanceTransform((~goes_on).astype(np.uint8), cv2.DIST_L2, 5)
-    ramp = ((away - 0.5) / soft).clip(0, 1)
+    ramp = ((away - 0.5) / reach).clip(0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
-    return (ramp * cv2.GaussianBlur(face.astype(np.float32), (0, 0), 0.6)).astype(np.float32)
+    return np.asarray(ramp * soft(face, 0.6), dtype=np.float32)
 
 
 def grown(mask: Bools, radius_px: float) -> Bools:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import DataError
@@ -17,10 +18,11 @@ from processing.evaluation.wild.face_region import face_cover, face_pixels, grow
 from processing.evaluation.wild.highlights import Gloss, highlights
 from processing.face_models.face_model import FaceModel
 from processing.geometry.image_sampling import sample_image
-from processing.geometry.mesh import Mesh
-from processing.single_view.appearance.lighting import Lighting, display, linear
+from processing.geometry.mesh import Mesh, Surface
+from processing.single_view.appearance.lighting import Lighting
 from processing.single_view.editing.face_view import see_face
 from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face
+from processing.single_view.editing.picture_light import sampled, to_display, to_light
 
 SUPERSAMPLE = 2
 _OPEN_RAYS = 48
@@ -61,19 +63,20 @@ class _Swap:
         if self._region.sum() < 0.02 * size * size:
             raise DataError("the picture shows hardly anything of the face")
         self._width = float(np.sqrt(self._region.sum()))
+        self._open_sky = openness(given.wanted)
         self._photo_display = given.photograph[..., ::-1].astype(np.float32)
 
     def run(self, gloss: Gloss, rng: np.random.Generator) -> tuple[Image, Bools]:
         face, region = self._face, self._region
         around = self._around()
-        light = linear(around).astype(np.float32)
-        skin = self._skin(around)
+        light = to_light(around)
+        skin = self._skin()
         render, normals = self._rendered()
         usable = region & skin & face.skin & shrunk(region, 0.03 * self._width)
         render = matched(render, light, usable)
         render = joined(render, light, region, skin & face.after.seen, self._width)
         render = render + self._gloss(normals, gloss)
-        render = self._as_sharp(display(render).astype(np.float32), around, skin, rng)
+        render = self._as_sharp(to_display(render), around, skin, rng)
         cover = face_cover(region, face.after.seen, self._width)
         cover = cover * (1 - self._before_face(skin))
         cover = cover * (1 - self._own_parts())
@@ -86,11 +89,9 @@ class _Swap:
         held = self._region & (face.shown | (np.abs(face.source_px - face.after.grid_px).max(axis=2) < 3))
         move = motion_around(face, held)
         places = (face.after.grid_px + move).astype(np.float32)
-        return np.asarray(
-            cv2.remap(self._photo_display, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        ).clip(0, 255)
+        return sampled(self._photo_display, places)
 
-    def _skin(self, around: Floats32) -> Bools:
+    def _skin(self) -> Bools:
         """(S, S) where what is drawn around shows skin."""
         face = self._face
         if self._given.skin is None:
@@ -114,31 +115,33 @@ class _Swap:
         corners = mesh.triangles[t]
         normal = np.einsum("nk,nkd->nd", w, mesh.vertex_normals[corners])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
-        assert mesh.uvs is not None and mesh.uv_triangles is not None
-        uv = np.einsum("nk,nkd->nd", w, mesh.uvs[mesh.uv_triangles[t]])
+        uv = np.einsum("nk,nkd->nd", w, self._uvs()[t])
         side = self._texture.shape[0]
         texels = np.stack([uv[:, 0] * side - 0.5, (1 - uv[:, 1]) * side - 0.5], axis=1)
         colour = sample_image(self._texture, texels)[:, ::-1]
-        open_sky = np.einsum("nk,nk->n", w, self._openness()[corners])
+        open_sky = np.einsum("nk,nk->n", w, self._open_sky[corners])
         shade = given.lighting.shading(normal) * open_sky[:, None]
         out = np.zeros((*here.shape, 6), np.float32)
-        out[here] = np.c_[linear(colour) * shade, normal]
+        out[here] = np.c_[to_light(colour) * shade, normal]
         small = cv2.resize(out, (size, size), interpolation=cv2.INTER_AREA)
         share = cv2.resize(here.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
         small = small / np.maximum(share, 1e-3)[..., None]
         return small[..., :3], small[..., 3:]
 
-    def _openness(self) -> Floats:
-        """(V,) 0..1 how much of the sky above each vertex the head itself leaves."""
-        return openness(self._given.wanted)
+    def _uvs(self) -> Floats:
+        """(T, 3, 2) of the triangles' corners."""
+        mesh = self._given.wanted
+        if mesh.uvs is None or mesh.uv_triangles is None:
+            raise DataError("the model's mesh has no UVs: no texture can be laid on it")
+        return mesh.uvs[mesh.uv_triangles]
 
     def _gloss(self, normals: Floats32, gloss: Gloss) -> Floats32:
         here = self._face.after.seen
         out = np.zeros(normals.shape, np.float32)
         n = normals[here].astype(np.float64)
         n /= np.linalg.norm(n, axis=1, keepdims=True).clip(1e-9)
-        open_sky = self._face.after.values(self._openness()[:, None])[here][:, 0]
-        level = np.median(linear(self._photo_display[self._region & here]) @ [0.2126, 0.7152, 0.0722])
+        open_sky = self._face.after.values(self._open_sky[:, None])[here][:, 0]
+        level = np.median(to_light(self._photo_display[self._region & here]) @ [0.2126, 0.7152, 0.0722])
         light = self._given.lighting
         scale = level / max(float(np.median(light.shading(n) @ [0.2126, 0.7152, 0.0722])), 1e-3)
         out[here] = highlights(n, light, gloss, open_sky**2) * scale * 3.0
@@ -169,8 +172,6 @@ class _Swap:
 
 def openness(mesh: Mesh) -> Floats:
     """(V,) 0..1: the cosine-weighted share of directions above each vertex in which nothing is near."""
-    from processing.geometry.mesh import Surface
-
     count = len(mesh.vertices_mm)
     middle = mesh.vertices_mm.mean(axis=0)
     vertices = mesh.vertices_mm - middle
@@ -188,8 +189,6 @@ def openness(mesh: Mesh) -> Floats:
     origins = np.broadcast_to((vertices[picked] + 0.3 * n)[:, None], directions.shape)
     distance, _, _ = Surface(mesh.with_vertices(vertices)).cast(origins.reshape(-1, 3), directions.reshape(-1, 3))
     free = (distance.reshape(len(picked), -1) > _REACH_MM).mean(axis=1)
-    from scipy.spatial import cKDTree
-
     away, near = cKDTree(vertices[picked]).query(vertices, k=4)
     weight = 1 / (away + 0.3)
     return np.asarray(((free[near] * weight).sum(axis=1) / weight.sum(axis=1)).clip(0, 1))

@@ -45,4 +45,4 @@ def highlights(normals: Floats, lighting: Lighting, gloss: Gloss, oily: Floats |
     colour = lighting.shading(light[None])[0]
     colour = 0.5 * colour + 0.5 * float(colour @ LUMINANCE)  # a lamp's gloss is whiter than what skin shows of it
     amount = gloss.strength * lobe * (1.0 if oily is None else oily)
-    return (amount[:, None] * colour).astype(np.float32)
+    return np.asarray(amount[:, None] * colour, dtype=np.float32)

@@ -55,13 +55,13 @@ class FaceView:
 
     def marked(self, triangles: Bools) -> Bools:
         """(T,) -> (h, w) where one of the marked triangles is seen."""
-        return np.asarray(self.seen & triangles[self.triangle])
+        return np.asarray(np.logical_and(self.seen, triangles[self.triangle]))
 
     def shows(self, places_mm: Floats, *, within_mm: float = HIDDEN_MM) -> Bools:
         """(N,) whether points of the camera's frame (N, 3) lie in the window with nothing of the mesh before them."""
         x0, y0, x1, y1 = self.window
         pixels = pixels_of(places_mm, self.K) - [x0, y0]
-        inside = ((pixels >= -0.5) & (pixels < [x1 - x0 - 0.5, y1 - y0 - 0.5])).all(axis=1)
+        inside = np.asarray((pixels >= -0.5) & (pixels < [x1 - x0 - 0.5, y1 - y0 - 0.5])).all(axis=1)
         depth = np.minimum(self.depth_mm, 1e9)
         nearest = sample_image(depth.astype(np.float32), np.where(inside[:, None], pixels, 0), nearest=True)
         return np.asarray(inside & (np.abs(nearest - places_mm[:, 2]) < within_mm))
