@@ -9,7 +9,7 @@ from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import ShapeError
 from processing.geometry.image_sampling import sample_image
 
-_KEPT_SIGMA = 2.0  # px of the smaller copy that is worked on: its blur is no narrower
+_KEPT_SIGMA = 3.0  # px of the smaller copy that is worked on: its blur is no narrower
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,14 +71,16 @@ def light_prior() -> tuple[Floats, Floats]:
 def appearance_rows(samples: SampleColours, coefficients: Floats, albedo: Floats) -> tuple[Floats, Floats]:
     """Explained colours (M, 3), display values, and how they change with light and albedo (M, 3, 27 + C)."""
     basis = sh_basis(samples.normals)
-    shading = (basis @ coefficients).clip(LEAST_SHADING)
+    plain = basis @ coefficients
+    shading = plain.clip(LEAST_SHADING)
     colour = (samples.mean + samples.components @ albedo).clip(1.0, 255.0)
     lin = linear(colour)
     slope = display_slope(lin * shading)
+    by_light = slope * lin * (plain > LEAST_SHADING)
     count, components = len(colour), samples.components.shape[2]
     rows = np.zeros((count, 3, LIGHTS + components))
     for c in range(3):
-        rows[:, c, c:LIGHTS:3] = (slope[:, c] * lin[:, c])[:, None] * basis
+        rows[:, c, c:LIGHTS:3] = by_light[:, c, None] * basis
     rows[:, :, LIGHTS:] = (slope * shading * linear_slope(colour))[:, :, None] * samples.components
     return display(lin * shading), rows
 

@@ -28,7 +28,7 @@ from processing.single_view.appearance.light_solution import (
     light_prior,
     solve_light,
 )
-from processing.single_view.appearance.lighting import Lighting, display_slope, linear
+from processing.single_view.appearance.lighting import LEAST_SHADING, Lighting, display_slope, linear
 from processing.single_view.appearance.sample_geometry import SampleGeometry, triangle_frames
 from processing.single_view.appearance.spherical_harmonics import sh_basis_gradient
 from processing.single_view.appearance.visible_samples import VisibleSamples
@@ -114,7 +114,8 @@ class PixelLook:
         by_place = np.concatenate([along, -np.einsum("nck,nk->nc", along, flat)[:, :, None]], axis=2)
         by_corner = geometry.barycentric[:, None, :, None] * by_place[:, :, None, :]
         lin = linear((now.mean + now.components @ self.light.albedo).clip(1.0, 255.0))
-        slope = display_slope(lin * Lighting(self.light.coefficients).shading(now.normals)) * lin
+        shading = Lighting(self.light.coefficients).shading(now.normals)
+        slope = display_slope(lin * shading) * lin * (shading > LEAST_SHADING)
         by_normal = np.einsum("nkd,kc->ncd", sh_basis_gradient(now.normals), self.light.coefficients)
         by_corner -= geometry.turns(slope[:, :, None] * by_normal)
         return by_corner, np.einsum("nck,nk->nc", gradient, focal_px * flat)
