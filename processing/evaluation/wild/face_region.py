@@ -9,6 +9,8 @@ from processing.single_view.editing.face_view import FaceView
 from processing.single_view.editing.moved_face import disk
 from processing.single_view.editing.picture_light import soft
 
+RIM_SHARE = 0.05  # of the face's width: what stands before it comes in from there
+LEAST_SHARE = 0.004  # of the face's area, that something before it covers
 SOFT_SHARE = 0.045  # of the face's width, over which it passes into the photograph's skin
 
 
@@ -42,3 +44,34 @@ def shrunk(mask: Bools, radius_px: float) -> Bools:
     """The mask without what is nearer to its outline."""
     radius = round(radius_px)
     return mask if radius < 1 else np.asarray(cv2.erode(mask.astype(np.uint8), disk(radius)) > 0)
+
+
+def in_front(face: Bools, skin: Bools, inner: Bools, picture: Floats32, width_px: float) -> Floats32:
+    """(h, w) 0..1: how much of each pixel stands before the face: hair, hands, glasses.
+
+    face: (h, w) where the face is; skin: where the photograph shows its skin; inner: eyes and mouth; picture: (h, w, 3)
+    the photograph, 0..255, along whose edges the answer ends. What is no skin but lies within the face all around is of
+    the face: brows, a mole, a shadow; so is a beard.
+    """
+    other = face & ~skin & ~grown(inner, 0.035 * width_px)
+    count, label, stats, centres = cv2.connectedComponentsWithStats(other.astype(np.uint8), connectivity=4)
+    rim = face & ~shrunk(face, RIM_SHARE * width_px)
+    mouth = _beard_row(face)
+    kept = np.zeros_like(face)
+    for number in range(1, count):
+        here = label == number
+        large = stats[number, cv2.CC_STAT_AREA] > LEAST_SHARE * width_px**2
+        if large and (here & rim).any() and centres[number][1] < mouth:
+            kept |= here
+    if not kept.any():
+        return np.zeros(face.shape, np.float32)
+    guide = (picture / 255).astype(np.float32)
+    radius = max(2, round(0.025 * width_px))
+    cover = cv2.ximgproc.guidedFilter(guide, kept.astype(np.float32), radius, 1e-3)
+    return np.asarray(((cover - 0.1) / 0.8).clip(0, 1), dtype=np.float32)
+
+
+def _beard_row(face: Bools) -> float:
+    """The row below which what is no skin is a beard: that of the face two thirds down."""
+    rows = np.flatnonzero(face.any(axis=1))
+    return float(rows[0] + 0.68 * (rows[-1] - rows[0]))

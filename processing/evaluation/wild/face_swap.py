@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import DataError
 from processing.evaluation.wild.blending import grain, joined, matched
-from processing.evaluation.wild.face_region import face_cover, face_pixels, grown, shrunk
+from processing.evaluation.wild.face_region import face_cover, face_pixels, grown, in_front, shrunk
 from processing.evaluation.wild.highlights import Gloss, highlights
 from processing.face_models.face_model import FaceModel
 from processing.geometry.image_sampling import sample_image
@@ -38,7 +38,7 @@ class SwapInputs:
     seen: Mesh  # V vertices in the camera's frame: the face that the photograph shows
     wanted: Mesh  # ... and the one that it is to show
     lighting: Lighting  # camera axes
-    skin: Bools | None  # (S, S) where the photograph shows skin; None: unknown
+    skin: Bools  # (S, S) where the photograph shows the face's own skin
     sharpness: float  # pixels of the original photograph for one of this, at most 1
 
 
@@ -78,7 +78,7 @@ class _Swap:
         render = render + self._gloss(normals, gloss)
         render = self._as_sharp(to_display(render), around, skin, rng)
         cover = face_cover(region, face.after.seen, self._width)
-        cover = cover * (1 - self._before_face(skin))
+        cover = cover * (1 - self._before_face(around, skin))
         cover = cover * (1 - self._own_parts())
         mixed = around + cover[..., None] * (render - around)
         return mixed[..., ::-1].clip(0, 255).round().astype(np.uint8), region & (cover > 0.5)
@@ -87,19 +87,12 @@ class _Swap:
         """(S, S, 3) RGB display: the photograph, drawn so that its face's outline is where the wanted one is."""
         face = self._face
         held = self._region & (face.shown | (np.abs(face.source_px - face.after.grid_px).max(axis=2) < 3))
-        move = motion_around(face, held)
-        places = (face.after.grid_px + move).astype(np.float32)
-        return sampled(self._photo_display, places)
+        self._places = (face.after.grid_px + motion_around(face, held)).astype(np.float32)
+        return sampled(self._photo_display, self._places)
 
     def _skin(self) -> Bools:
-        """(S, S) where what is drawn around shows skin."""
-        face = self._face
-        if self._given.skin is None:
-            return face.after.seen & face.skin
-        move = motion_around(face, self._region & face.shown)
-        places = (face.after.grid_px + move).astype(np.float32)
-        mask = cv2.remap(self._given.skin.astype(np.float32), places, None, cv2.INTER_LINEAR)
-        return np.asarray(mask > 0.5)
+        """(S, S) where what is drawn around shows skin of the face."""
+        return np.asarray(sampled(self._given.skin.astype(np.float32), self._places) > 0.5)
 
     def _rendered(self) -> tuple[Floats32, Floats32]:
         """(S, S, 3) linear RGB of the wanted face under the light, and (S, S, 3) its normals."""
@@ -155,13 +148,10 @@ class _Swap:
         noise = min(grain(around, skin & self._region), 6.0)
         return (render + (0.7 * noise * rng.standard_normal(render.shape[:2]))[..., None]).astype(np.float32)
 
-    def _before_face(self, skin: Bools) -> Floats32:
+    def _before_face(self, around: Floats32, skin: Bools) -> Floats32:
         """(S, S) 0..1 where hair, a hand or glasses stand before the face."""
-        if self._given.skin is None:
-            return np.zeros(skin.shape, np.float32)
         inner = self._face.eye | self._face.inside | self._face.slits
-        before = self._region & ~skin & ~grown(inner, 0.04 * self._width)
-        return np.asarray(cv2.GaussianBlur(before.astype(np.float32), (0, 0), 1.2))
+        return in_front(self._region, skin, inner, around, self._width)
 
     def _own_parts(self) -> Floats32:
         """(S, S) 0..1 where the photograph's own eyes and mouth are kept: with a rim of lashes."""

@@ -24,14 +24,14 @@ from processing.evaluation.metrics.predictions import TruthFace
 from processing.evaluation.metrics.view import Orthographic, TrueCamera
 from processing.evaluation.wild.face_swap import SwapInputs, swapped
 from processing.evaluation.wild.highlights import Gloss
-from processing.evaluation.wild.plain_lighting import plain_lighting
 from processing.evaluation.wild.texture_pool import StudyTexture, TexturePool
 from processing.evaluation.wild.wild_photographs import WildPhotograph, framed
 from processing.face_models.face_model import FaceModel
 from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.landmarks.detector import LandmarkDetector
-from processing.single_view.appearance.lighting import Lighting, linear
+from processing.single_view.appearance.lighting import Appearance, linear
+from processing.single_view.appearance.lighting_fit import estimate_appearance
 from processing.single_view.editing.face_view import pixels_of
 from processing.single_view.editing.landmark_alignment import picture_alignment
 from processing.single_view.photo_fit import fit_photographs
@@ -216,7 +216,12 @@ class _WildMaker:
         frame = framed(image, face_px, WORK_PX)
         wanted_mm = self._perturbed(fit, rng)
         texture = self._texture(photograph, fit, image, rng)
-        made = self._swapped(fit, frame.picture, frame.to_picture, frame.sharpness, wanted_mm, texture, rng)
+        appearance = fit.appearance
+        if appearance is None:
+            appearance = estimate_appearance(model, fit.vertices_mm, camera, image, rng=np.random.default_rng(0))
+        made = self._swapped(
+            fit, appearance, frame.picture, frame.to_picture, frame.sharpness, wanted_mm, texture, rng
+        )
         small = cv2.resize(made, (settings.size_px, settings.size_px), interpolation=cv2.INTER_AREA)
         view = orthographic(camera.K, camera.R, camera.t, frame.to_picture, settings.size_px / WORK_PX)
         true_camera = TrueCamera(view, settings.size_px, settings.size_px)
@@ -246,18 +251,17 @@ class _WildMaker:
         return by_person or self._textures.by_colour(_skin_colour(self._model, fit, image), rng)
 
     def _swapped(
-        self, fit: PhotoFit, picture: Image, to_picture: Floats, sharpness: float, wanted_mm: Floats,
-        texture: StudyTexture, rng: np.random.Generator,
+        self, fit: PhotoFit, appearance: Appearance, picture: Image, to_picture: Floats, sharpness: float,
+        wanted_mm: Floats, texture: StudyTexture, rng: np.random.Generator,
     ) -> Image:  # fmt: skip
         model, camera = self._model, fit.camera.camera
         mesh = model.topology.mesh
         alignment = picture_alignment(model, fit.vertices_mm, camera, fit.landmarks_px)
         seen = mesh.with_vertices(camera.to_camera(fit.vertices_mm) + alignment.move_mm)
         wanted = mesh.with_vertices(camera.to_camera(wanted_mm))
-        skin = _warped(fit.appearance.skin, to_picture, picture.shape[0]) if fit.appearance is not None else None
-        lighting = lighting_of(model, fit, picture, to_picture)
+        skin = _warped(appearance.skin, to_picture, picture.shape[0])
         gloss = Gloss.drawn(rng) if self._settings.gloss else Gloss(0.0, 12.0)
-        given = SwapInputs(picture, to_picture @ camera.K, seen, wanted, lighting, skin, sharpness)
+        given = SwapInputs(picture, to_picture @ camera.K, seen, wanted, appearance.lighting, skin, sharpness)
         return swapped(model, given, texture.picture(), gloss, rng)[0]
 
     def _truth(self, vertices_mm: Floats) -> TruthFace:
@@ -286,16 +290,6 @@ def orthographic(K: Floats, R: Floats, t: Floats, to_picture: Floats, factor: fl
     shrink = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
     final = shrink @ to_picture
     return Orthographic(scale * float(final[0, 0]), R, (final @ place)[:2])
-
-
-def lighting_of(model: FaceModel, fit: PhotoFit, picture: Image, to_picture: Floats) -> Lighting:
-    """The light that the fit found; without, that of the face's colours as if all of it had one."""
-    if fit.appearance is not None:
-        found: Lighting = fit.appearance.lighting
-        return found
-    camera = fit.camera.camera
-    places = camera.to_camera(fit.vertices_mm)
-    return plain_lighting(model, model.topology.mesh.with_vertices(places), to_picture @ camera.K, picture)
 
 
 def _skin_colour(model: FaceModel, fit: PhotoFit, image: Image) -> Floats:

@@ -1,19 +1,22 @@
 """`mien face edit`: a photograph with another expression, as a file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.array_types import Floats
+from common.array_types import Floats, Image
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
+from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import read_model
 from processing.face_models.sample_files import named_weights, read_weights
 from processing.files.image_files import write_image
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
+from processing.single_view.appearance.light_solution import NoLight
+from processing.single_view.appearance.lighting_fit import estimate_appearance
 from processing.single_view.editing.expression_edit import EditSettings, edit_expression
 from processing.single_view.photo_fit import fit_photographs
 from processing.single_view.photograph import PhotoFit, PhotoFitSettings
@@ -98,12 +101,25 @@ def edit_photo_file(given: EditInputs, out: Path, *, progress: Progress = no_pro
         )[0]
     if given.add:
         weights = (fit.weights + weights).clip(0, 1)
-    progress(0.6, "editing")
+    progress(0.6, "light")
+    if fit.appearance is None and given.edit.shade:
+        fit = with_light(model, fit, photograph.image)
+    progress(0.7, "editing")
     edited = edit_expression(model, fit, photograph.image, weights, settings=given.edit)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_image(out, edited)
     shaded = given.edit.shade and fit.appearance is not None
     return EditedPhoto(out, fit, _named(model.units, fit.weights), _named(model.units, weights), shaded)
+
+
+def with_light(model: FaceModel, fit: PhotoFit, image: Image) -> PhotoFit:
+    """The fit with the light of its photograph (H, W, 3); as it is where too little of the face is seen."""
+    rng = np.random.default_rng(0)
+    try:
+        found = estimate_appearance(model, fit.vertices_mm, fit.camera.camera, image, rng=rng)
+    except NoLight:
+        return fit
+    return replace(fit, appearance=found)
 
 
 def _named(units: tuple[str, ...], weights: Floats) -> dict[str, float]:

@@ -182,5 +182,7 @@ class _Edit:
 def _flat_light(photograph: Floats32, face: MovedFace) -> Lighting:
     """Light by the skin's brightness alone."""
     skin = face.before.seen
-    level = linear(np.median(photograph[skin], axis=0)[::-1].astype(np.float64)) / linear(np.array([200.0, 150.0, 130.0]))
+    level = linear(np.median(photograph[skin], axis=0)[::-1].astype(np.float64)) / linear(
+        np.array([200.0, 150.0, 130.0])
+    )
     return Lighting.ambient(float(np.median(level)))
