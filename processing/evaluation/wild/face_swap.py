@@ -21,9 +21,11 @@ from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh, Surface
 from processing.single_view.appearance.lighting import Lighting
 from processing.single_view.editing.face_view import see_face
+from processing.single_view.editing.hole_filling import extended
 from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face
-from processing.single_view.editing.picture_light import sampled, to_display, to_light
+from processing.single_view.editing.picture_light import sampled, soft, to_display, to_light
 
+LASHES_SHARE = 0.022  # of the face's width, by which lids' edges and lashes reach around the eyes
 SUPERSAMPLE = 2
 _OPEN_RAYS = 48
 _REACH_MM = 40.0
@@ -79,8 +81,9 @@ class _Swap:
         render = self._as_sharp(to_display(render), around, skin, rng)
         cover = face_cover(region, face.after.seen, self._width)
         cover = cover * (1 - self._before_face(around, skin))
-        cover = cover * (1 - self._own_parts())
         mixed = around + cover[..., None] * (render - around)
+        parts = self._own_parts() * self._region
+        mixed = mixed + parts[..., None] * (self._toned(around, mixed) - mixed)
         return mixed[..., ::-1].clip(0, 255).round().astype(np.uint8), region & (cover > 0.5)
 
     def _around(self) -> Floats32:
@@ -154,10 +157,26 @@ class _Swap:
         return in_front(self._region, skin, inner, around, self._width)
 
     def _own_parts(self) -> Floats32:
-        """(S, S) 0..1 where the photograph's own eyes and mouth are kept: with a rim of lashes."""
-        face = self._face
-        parts = grown(face.eye | face.inside | face.slits, 0.006 * self._width)
-        return np.asarray(cv2.GaussianBlur(parts.astype(np.float32), (0, 0), max(0.8, 0.008 * self._width)))
+        """(S, S) 0..1 where the photograph's own eyes and mouth are kept: with lashes and lids' edges."""
+        face, width = self._face, self._width
+        eyes = soft(grown(face.eye, LASHES_SHARE * width), 0.5 * LASHES_SHARE * width)
+        mouth = soft(grown(face.inside | face.slits, 0.006 * width), max(0.8, 0.008 * width))
+        return np.asarray(np.maximum(eyes, mouth), dtype=np.float32)
+
+    def _toned(self, around: Floats32, mixed: Floats32) -> Floats32:
+        """(S, S, 3) the photograph with its lids in the colours of the rendered skin about them."""
+        face, width = self._face, self._width
+        eyes = grown(face.eye, 1.3 * LASHES_SHARE * width)
+        ring = grown(eyes, 0.05 * width) & ~eyes & face.skin & self._region
+        if not ring.any():
+            return around
+        sigma = 0.02 * width
+        weight = soft(ring, sigma)[..., None] + 1e-3
+        ours, theirs = (cv2.GaussianBlur(p * ring[..., None], (0, 0), sigma) / weight for p in (mixed, around))
+        ratio = ((ours + 4) / (theirs + 4)).clip(0.7, 1.4)
+        far = ~grown(eyes, 0.08 * width)
+        ratio[far] = 1
+        return np.asarray((around * extended(ratio, ring | far)).clip(0, 255), dtype=np.float32)
 
 
 def openness(mesh: Mesh) -> Floats:

@@ -42,6 +42,7 @@ from processing.single_view.photograph_files import read_photograph
 BINS = ((0.0, 5.0), (5.0, 30.0), (30.0, 60.0), (60.0, 90.0))
 WORK_PX = 512  # side of the pictures that are worked on
 LEAST_FACE_PX = 90.0  # of a face's longer side in its photograph
+MOST_BEYOND = 0.4  # of an image, that its photograph does not show
 WORST_LANDMARKS = 8.0  # per cent of the eyes' distance: a fit that is worse makes a face that does not belong
 NOTES = "photographs"  # folder of what each came to, while the benchmark is made
 _EYES = (slice(36, 42), slice(42, 48))
@@ -164,7 +165,7 @@ class _Fitting:
         self._model, self._detector = model, detector
 
     def __call__(self, image: Image) -> PhotoFit:
-        settings = PhotoFitSettings(projection="weak")
+        settings = PhotoFitSettings(projection="weak", landmarks="68")
         photograph = Photograph(image, "the photograph")
         return fit_photographs(self._model, [photograph], settings=settings, detector=self._detector)[0]
 
@@ -214,14 +215,16 @@ class _WildMaker:
         if float(np.ptp(face_px, axis=0).max()) < LEAST_FACE_PX:
             raise DataError(f"the face is less than {LEAST_FACE_PX:.0f} pixels high")
         frame = framed(image, face_px, WORK_PX)
+        if frame.beyond > MOST_BEYOND:
+            raise DataError(
+                f"the photograph ends so near to the face that over {100 * MOST_BEYOND:.0f} % of the image lack"
+            )
         wanted_mm = self._perturbed(fit, rng)
         texture = self._texture(photograph, fit, image, rng)
         appearance = fit.appearance
         if appearance is None:
             appearance = estimate_appearance(model, fit.vertices_mm, camera, image, rng=np.random.default_rng(0))
-        made = self._swapped(
-            fit, appearance, frame.picture, frame.to_picture, frame.sharpness, wanted_mm, texture, rng
-        )
+        made = self._swapped(fit, appearance, frame.picture, frame.to_picture, frame.sharpness, wanted_mm, texture, rng)
         small = cv2.resize(made, (settings.size_px, settings.size_px), interpolation=cv2.INTER_AREA)
         view = orthographic(camera.K, camera.R, camera.t, frame.to_picture, settings.size_px / WORK_PX)
         true_camera = TrueCamera(view, settings.size_px, settings.size_px)

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common.array_types import Floats, Image
+from common.array_types import Bools, Floats, Image
 from processing.errors import DataError
 from processing.evaluation.wild.texture_pool import read_people
+from processing.single_view.editing.hole_filling import extended
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 PEOPLE = "people.csv"  # photograph, age, gender: beside the photographs, where it is known
@@ -54,11 +55,12 @@ class Framed:
     picture: Image  # (S, S, 3) BGR
     to_picture: Floats  # (3, 3) the photograph's pixels to the square's
     sharpness: float  # the photograph's pixels for one of the square's, at most 1
+    beyond: float  # the share of the square that the photograph does not show
 
 
 def framed(image: Image, face_px: Floats, size_px: int) -> Framed:
     """The square about points of the face (N, 2) px, `size_px` wide; within the photograph as far as that can be, and
-    beyond its edge mirrored.
+    beyond its edge this goes on.
     """
     low, high = face_px.min(axis=0), face_px.max(axis=0)
     side = float((high - low).max()) / FACE_SHARE
@@ -78,5 +80,18 @@ def framed(image: Image, face_px: Floats, size_px: int) -> Framed:
         shrink = np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1.0]])
     how = cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
     map_to = (to_picture @ shrink)[:2]
-    picture = cv2.warpAffine(source, map_to, (size_px, size_px), flags=how, borderMode=cv2.BORDER_REFLECT_101)
-    return Framed(np.asarray(picture, dtype=np.uint8), to_picture, min(1.0, 1 / scale))
+    picture = cv2.warpAffine(source, map_to, (size_px, size_px), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    there = cv2.warpAffine(np.ones(source.shape[:2], np.uint8), map_to, (size_px, size_px), flags=cv2.INTER_NEAREST) > 0
+    whole = np.asarray(picture, dtype=np.uint8)
+    if not there.all():
+        whole = _continued(whole, there)
+    return Framed(whole, to_picture, min(1.0, 1 / scale), float(1 - there.mean()))
+
+
+def _continued(picture: Image, there: Bools) -> Image:
+    """The picture beyond a photograph's edge: its edge goes on, out of focus more and more."""
+    away = cv2.distanceTransform((~there).astype(np.uint8), cv2.DIST_L2, 3)
+    smooth = extended(picture.astype(np.float32), there, sweeps=8)
+    share = (away / (0.03 * len(picture))).clip(0, 1)[..., None]
+    mixed = picture + share * (cv2.GaussianBlur(smooth, (0, 0), 0.01 * len(picture)) - picture)
+    return np.where(there[..., None], picture, mixed).round().clip(0, 255).astype(np.uint8)
