@@ -40,7 +40,6 @@ from processing.single_view.photograph_files import read_photograph
 
 #: Degrees between where the face and where the camera look, from and up to.
 BINS = ((0.0, 5.0), (5.0, 30.0), (30.0, 60.0), (60.0, 90.0))
-WORK_PX = 512  # side of the pictures that are worked on
 LEAST_FACE_PX = 90.0  # of a face's longer side in its photograph
 MOST_BEYOND = 0.4  # of an image, that its photograph does not show
 WORST_LANDMARKS = 8.0  # per cent of the eyes' distance: a fit that is worse makes a face that does not belong
@@ -57,6 +56,7 @@ class WildSettings:
     per_bin: int = 100
     perturb: float = 0.0  # deviations by which identities are changed, so that nobody's own face is the truth
     gloss: bool = True
+    work_px: int = 512  # side of the pictures that are worked on
 
     def as_recipe(self) -> dict[str, Any]:
         return {
@@ -214,7 +214,7 @@ class _WildMaker:
         face_px = pixels_of(places[model.topology.face], camera.K)
         if float(np.ptp(face_px, axis=0).max()) < LEAST_FACE_PX:
             raise DataError(f"the face is less than {LEAST_FACE_PX:.0f} pixels high")
-        frame = framed(image, face_px, WORK_PX)
+        frame = framed(image, face_px, settings.work_px)
         if frame.beyond > MOST_BEYOND:
             raise DataError(
                 f"the photograph ends so near to the face that over {100 * MOST_BEYOND:.0f} % of the image lack"
@@ -226,7 +226,7 @@ class _WildMaker:
             appearance = estimate_appearance(model, fit.vertices_mm, camera, image, rng=np.random.default_rng(0))
         made = self._swapped(fit, appearance, frame.picture, frame.to_picture, frame.sharpness, wanted_mm, texture, rng)
         small = cv2.resize(made, (settings.size_px, settings.size_px), interpolation=cv2.INTER_AREA)
-        view = orthographic(camera.K, camera.R, camera.t, frame.to_picture, settings.size_px / WORK_PX)
+        view = orthographic(camera.K, camera.R, camera.t, frame.to_picture, settings.size_px / settings.work_px)
         true_camera = TrueCamera(view, settings.size_px, settings.size_px)
         self._writer.write_truth(photograph.name, self._truth(wanted_mm))
         self._writer.write_image(photograph.name, np.asarray(small, dtype=np.uint8), true_camera)
@@ -245,7 +245,7 @@ class _WildMaker:
         identity = fit.identity + amount * drawn * model.identity_deviation
         other = model.face(identity, fit.weights)
         here, there = (model.topology.landmark_points(v)[27:].mean(axis=0) for v in (fit.vertices_mm, other))
-        return (other + (here - there)).astype(np.float32).astype(np.float64)
+        return np.asarray((other + (here - there)).astype(np.float32), dtype=np.float64)
 
     def _texture(
         self, photograph: WildPhotograph, fit: PhotoFit, image: Image, rng: np.random.Generator

@@ -17,7 +17,7 @@ from processing.single_view.editing.face_view import face_window, pixels_of
 from processing.single_view.editing.hole_filling import extended
 from processing.single_view.editing.landmark_alignment import picture_alignment
 from processing.single_view.editing.mouth_inside import mouth_inside
-from processing.single_view.editing.moved_face import MovedFace, disk, motion_around, moved_face, part_pixels
+from processing.single_view.editing.moved_face import MovedFace, disk, motion_around, moved_face, opened, part_pixels
 from processing.single_view.editing.picture_light import sampled, soft, to_display, to_light
 from processing.single_view.editing.teeth import teeth_of
 from processing.single_view.photograph import PhotoFit
@@ -70,6 +70,8 @@ class _Edit:
         slit = max(1, round(SLIT_MM * self._px_per_mm))
         old, new = mesh.with_vertices(before), mesh.with_vertices(after)
         self._face = moved_face(topology, old, new, camera.K, window, slit_px=slit)
+        eye, inside = part_pixels(topology, self._face.before)
+        self._eye_before, self._inside_before = opened(eye, slit), inside
         x0, y0, x1, y1 = window
         self._slice = (slice(y0, y1), slice(x0, x1))
         self._image = image
@@ -104,12 +106,16 @@ class _Edit:
     def _grown_lids(self) -> Bools:
         """(h, w) where a lid has unfolded: the photograph has a few rows of it, with lashes before them."""
         face = self._face
-        eye_before, _ = part_pixels(self._model.topology, face.before)
-        closed = eye_before & ~face.eye
+        closed = self._eye_before & ~face.eye
         if not closed.any():
             return closed
-        near = cv2.dilate(eye_before.astype(np.uint8), disk(self._px(7.0))) > 0
-        return np.asarray((face.skin & near & (face.area_share < LID_SHARE)) | (face.slits & near))
+        near = cv2.dilate(self._eye_before.astype(np.uint8), disk(self._px(7.0))) > 0
+        narrow = face.area_share < LID_SHARE
+        return np.asarray((face.skin & near & narrow) | self._lids_meeting())
+
+    def _lids_meeting(self) -> Bools:
+        """(h, w) what an eye that was open has left."""
+        return np.asarray(self._face.slits & self._eye_before)
 
     def _px(self, mm: float) -> int:
         return max(1, round(mm * self._px_per_mm))
@@ -122,7 +128,7 @@ class _Edit:
         if not known.any():
             return moved
         share = soft(unknown, 0.5 * reach)
-        return moved + share[..., None] * (extended(moved, known) - moved)
+        return np.asarray(moved + share[..., None] * (extended(moved, known) - moved), dtype=np.float32)
 
     def _shading_ratio(self, lighting: Lighting) -> Floats32:
         """(h, w, 3) new light over old, smooth, 1 around the face."""
@@ -137,21 +143,17 @@ class _Edit:
 
     def _with_eyes(self, light: Floats32, photograph: Floats32) -> Floats32:
         """Eyes stay where they are behind lids that move; what these uncover goes on from what was seen."""
-        face = self._face
-        eye_before, _ = part_pixels(self._model.topology, face.before)
-        if not (face.eye & eye_before).any():
+        face, before = self._face, self._eye_before
+        if not (face.eye & before).any():
             return light
         seen = to_light(photograph[..., ::-1])
-        well = cv2.erode(eye_before.astype(np.uint8), disk(self._px(0.7))) > 0
-        eyes = np.where(eye_before[..., None], seen, extended(seen, well if well.any() else eye_before))
-        return light + soft(face.eye, 0.7)[..., None] * (eyes - light)
+        well = cv2.erode(before.astype(np.uint8), disk(self._px(0.7))) > 0
+        eyes = np.where(before[..., None], seen, extended(seen, well if well.any() else before))
+        return np.asarray(light + soft(face.eye, 0.7)[..., None] * (eyes - light), dtype=np.float32)
 
     def _with_lashes(self, light: Floats32) -> Floats32:
-        """Where lids meet, a line of lashes."""
-        face = self._face
-        eye_before, _ = part_pixels(self._model.topology, face.before)
-        near = cv2.dilate(eye_before.astype(np.uint8), disk(self._px(3.0))) > 0
-        line = face.slits & near & ~face.eye
+        """Where lids have met, a line of lashes."""
+        line = self._lids_meeting()
         if not line.any():
             return light
         thick = cv2.dilate(line.astype(np.uint8), disk(self._px(0.35))) > 0
@@ -161,22 +163,24 @@ class _Edit:
         face = self._face
         if not face.inside.any():
             return light
-        _, was_inside = part_pixels(self._model.topology, face.before)
         lighting = self._lighting or _flat_light(photograph, face)
         teeth = teeth_of(self._model, self._fit.identity, self._weights)
         lips = self._shift[self._model.topology.landmark_vertices[48:]].mean(axis=0)
         teeth_mm = self._camera.to_camera(teeth.vertices_mm) + lips
         made = mouth_inside(teeth, teeth_mm, face.after, face.inside, lighting)
-        if was_inside.sum() > 0.02 * face.inside.sum() + 12:
-            made = self._own_mouth(made, photograph, was_inside)
+        made = self._own_mouth(made, photograph)
         return light + soft(face.inside, 0.7)[..., None] * (made - light)
 
-    def _own_mouth(self, made: Floats32, photograph: Floats32, was_inside: Bools) -> Floats32:
-        """The photograph's own teeth: the upper ones where they were, the lower ones with the jaw."""
-        seen = to_light(photograph[..., ::-1])
-        rim = cv2.erode(was_inside.astype(np.uint8), disk(self._px(0.4))) > 0
-        stays = soft(rim, max(0.7, 0.5 * self._px_per_mm))
-        return made + stays[..., None] * (seen - made)
+    def _own_mouth(self, made: Floats32, photograph: Floats32) -> Floats32:
+        """The photograph's own teeth where the mouth was open already, but for a rim beside what has opened now."""
+        face, before = self._face, self._inside_before
+        new = (face.inside & ~before).astype(np.uint8)
+        stays = face.inside & before & ~(cv2.dilate(new, disk(self._px(0.4))) > 0)
+        if not stays.any():
+            return made
+        share = soft(stays, 0.5 * self._px_per_mm if new.any() else 0.3)
+        share = np.where(stays, np.maximum(share, 0.5), np.minimum(share, 0.5)) if new.any() else stays
+        return np.asarray(made + share[..., None] * (to_light(photograph[..., ::-1]) - made), dtype=np.float32)
 
 
 def _flat_light(photograph: Floats32, face: MovedFace) -> Lighting:

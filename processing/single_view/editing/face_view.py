@@ -61,7 +61,8 @@ class FaceView:
         """(N,) whether points of the camera's frame (N, 3) lie in the window with nothing of the mesh before them."""
         x0, y0, x1, y1 = self.window
         pixels = pixels_of(places_mm, self.K) - [x0, y0]
-        inside = np.asarray((pixels >= -0.5) & (pixels < [x1 - x0 - 0.5, y1 - y0 - 0.5])).all(axis=1)
+        last = np.array([x1 - x0, y1 - y0]) - 0.5
+        inside = np.all([*(pixels >= -0.5).T, *(pixels < last).T], axis=0)
         depth = np.minimum(self.depth_mm, 1e9)
         nearest = sample_image(depth.astype(np.float32), np.where(inside[:, None], pixels, 0), nearest=True)
         return np.asarray(inside & (np.abs(nearest - places_mm[:, 2]) < within_mm))

@@ -13,7 +13,7 @@ from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 from processing.single_view.editing.face_view import pixels_of
 from processing.single_view.fitting.photo_landmarks import LandmarkTable, table_68
 
-STIFFNESS = 8.0  # of the surface's bending, by the mesh's edges: how far a landmark's move spreads
+STIFFNESS_MM2 = 35.0  # of the surface's bending: how far a landmark's move spreads
 SLIT_MM = 0.4  # of an opening, that closed ones have
 STAY = 2e-4  # by which what no landmark holds stays where it is
 MOST_SHARE = 0.08  # of the eyes' distance: a landmark that is off by more was not seen, and is left out
@@ -65,7 +65,9 @@ def picture_alignment(
     )
     laplacian = graph_laplacian(model.topology.mesh.edges, count)
     held = sparse.diags_array(weight)
-    system = STIFFNESS * (laplacian.T @ laplacian) + where.T @ held @ where + STAY * sparse.eye_array(count)
+    edges = np.diff(vertices_mm[model.topology.mesh.edges], axis=1)
+    stiff = STIFFNESS_MM2 / float(np.square(edges).sum(axis=2).mean())  # of bending, whatever the mesh is made of
+    system = stiff * (laplacian.T @ laplacian) + where.T @ held @ where + STAY * sparse.eye_array(count)
     paired = off.copy()
     place = {int(number): k for k, number in enumerate(table.numbers)}
     for upper, lower in MEDIAPIPE_TO_68[ACROSS]:

@@ -48,14 +48,15 @@ def moved_face(
     share = _areas(old) / np.maximum(_areas(new), 1e-9)
     shown &= new.marked(share > LEAST_AREA)
     eye, inside = part_pixels(topology, new)
-    open_eye, open_inside = (_opened(part, slit_px) for part in (eye, inside))
+    open_eye, open_inside = (opened(part, slit_px) for part in (eye, inside))
     slits = (eye | inside) & ~(open_eye | open_inside)
     skin = here & ~eye & ~inside
     shares = np.where(here, share[new.triangle], 0.0)
     return MovedFace(old, new, source, shown, skin, open_eye, open_inside, slits, shares)
 
 
-def _opened(mask: Bools, radius: int) -> Bools:
+def opened(mask: Bools, radius: int) -> Bools:
+    """The mask without what is narrower than twice a radius, px."""
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disk(radius)) > 0)
 
 
