@@ -89,7 +89,7 @@ class _Swap:
     def _around(self) -> Floats32:
         """(S, S, 3) RGB display: the photograph, drawn so that its face's outline is where the wanted one is."""
         face = self._face
-        held = self._region & (face.shown | (np.abs(face.source_px - face.after.grid_px).max(axis=2) < 3))
+        held = face.after.seen & (face.shown | (np.abs(face.source_px - face.after.grid_px).max(axis=2) < 3))
         self._places = (face.after.grid_px + motion_around(face, held)).astype(np.float32)
         return sampled(self._photo_display, self._places)
 
