@@ -11,6 +11,7 @@ from processing.single_view.editing.picture_light import soft
 
 RIM_SHARE = 0.05  # of the face's width: what stands before it comes in from there
 LEAST_SHARE = 0.004  # of the face's area, that something before it covers
+DARKER = 0.42  # of the light that a face would show, below which it is something else
 SOFT_SHARE = 0.045  # of the face's width, over which it passes into the photograph's skin
 
 
@@ -46,32 +47,43 @@ def shrunk(mask: Bools, radius_px: float) -> Bools:
     return mask if radius < 1 else np.asarray(cv2.erode(mask.astype(np.uint8), disk(radius)) > 0)
 
 
-def in_front(face: Bools, skin: Bools, inner: Bools, picture: Floats32, width_px: float) -> Floats32:
-    """(h, w) 0..1: how much of each pixel stands before the face: hair, hands, glasses.
+def nearest_of(mask: Bools, known: Bools) -> Bools:
+    """The mask where it is known, elsewhere as at the nearest known pixel."""
+    if not known.any():
+        return mask
+    _, label = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    values = np.zeros(int(label.max()) + 1, np.bool_)
+    values[label[known]] = mask[known]
+    return np.asarray(values[label])
 
-    face: (h, w) where the face is; skin: where the photograph shows its skin; inner: eyes and mouth; picture: (h, w, 3)
-    the photograph, 0..255, along whose edges the answer ends. What is no skin but lies within the face all around is of
-    the face: brows, a mole, a shadow; so is a beard.
+
+def darker(photograph: Floats32, render: Floats32, width_px: float) -> Bools:
+    """(h, w) where the photograph is so much darker than a face rendered in its light that it shows something else:
+    hair, the rims of glasses, a beard. Both (h, w, 3), linear light.
     """
-    other = face & ~skin & ~grown(inner, 0.035 * width_px)
-    count, label, stats, centres = cv2.connectedComponentsWithStats(other.astype(np.uint8), connectivity=4)
+    sigma = max(0.8, 0.006 * width_px)
+    ours, theirs = (cv2.GaussianBlur(p.mean(axis=2), (0, 0), sigma) for p in (render, photograph))
+    return np.asarray(theirs + 1e-3 < DARKER * (ours + 1e-3))
+
+
+def in_front(face: Bools, other: Bools, inner: Bools, picture: Floats32, width_px: float) -> Floats32:
+    """(h, w) 0..1: how much of each pixel stands before the face: hair, hands, glasses, a beard.
+
+    face: (h, w) where the face is; other: where the photograph shows no skin of it; inner: eyes and mouth; picture:
+    (h, w, 3) the photograph, 0..255, along whose edges the answer ends. What is no skin but lies within the face all
+    around is of the face: brows, a mole, a shadow of the nose.
+    """
+    apart = face & other & ~grown(inner, 0.02 * width_px)
+    count, label, stats, _ = cv2.connectedComponentsWithStats(apart.astype(np.uint8), connectivity=8)
     rim = face & ~shrunk(face, RIM_SHARE * width_px)
-    mouth = _beard_row(face)
-    kept = np.zeros_like(face)
-    for number in range(1, count):
-        here = label == number
-        large = stats[number, cv2.CC_STAT_AREA] > LEAST_SHARE * width_px**2
-        if large and (here & rim).any() and centres[number][1] < mouth:
-            kept |= here
+    touching = np.unique(label[rim & apart])
+    large = stats[:, cv2.CC_STAT_AREA] > LEAST_SHARE * width_px**2
+    kept = np.isin(label, [number for number in touching.tolist() if number and number < count and large[number]])
     if not kept.any():
         return np.zeros(face.shape, np.float32)
     guide = (picture / 255).astype(np.float32)
-    radius = max(2, round(0.025 * width_px))
-    cover = cv2.ximgproc.guidedFilter(guide, kept.astype(np.float32), radius, 1e-3)
-    return np.asarray(((cover - 0.1) / 0.8).clip(0, 1), dtype=np.float32)
-
-
-def _beard_row(face: Bools) -> float:
-    """The row below which what is no skin is a beard: that of the face two thirds down."""
-    rows = np.flatnonzero(face.any(axis=1))
-    return float(rows[0] + 0.68 * (rows[-1] - rows[0]))
+    radius = max(2, round(0.02 * width_px))
+    cover = cv2.ximgproc.guidedFilter(guide, kept.astype(np.float32), radius, 4e-4)
+    return np.asarray(((cover - 0.15) / 0.6).clip(0, 1), dtype=np.float32)

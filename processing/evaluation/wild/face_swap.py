@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import DataError
 from processing.evaluation.wild.blending import grain, joined, matched
-from processing.evaluation.wild.face_region import face_cover, face_pixels, grown, in_front, shrunk
+from processing.evaluation.wild.face_region import darker, face_cover, face_pixels, grown, in_front, nearest_of, shrunk
 from processing.evaluation.wild.highlights import Gloss, highlights
 from processing.face_models.face_model import FaceModel
 from processing.geometry.image_sampling import sample_image
@@ -26,6 +26,7 @@ from processing.single_view.editing.moved_face import MovedFace, motion_around, 
 from processing.single_view.editing.picture_light import sampled, soft, to_display, to_light
 
 LASHES_SHARE = 0.022  # of the face's width, by which lids' edges and lashes reach around the eyes
+LEAST_FACING = 0.45  # cosine, from which on what a photograph shows is told from skin
 SUPERSAMPLE = 2
 _OPEN_RAYS = 48
 _REACH_MM = 40.0
@@ -72,17 +73,20 @@ class _Swap:
         face, region = self._face, self._region
         around = self._around()
         light = to_light(around)
-        skin = self._skin()
         render, normals = self._rendered()
+        skin = self._skin(normals)
         usable = region & skin & face.skin & shrunk(region, 0.03 * self._width)
         render = matched(render, light, usable)
+        other = region & (~skin | darker(light, render, self._width))
+        inner = face.eye | face.inside | face.slits
+        before = in_front(region, other, inner, around, self._width)
+        skin = skin & (before < 0.1)
         render = joined(render, light, region, skin & face.after.seen, self._width)
         render = render + self._gloss(normals, gloss)
         render = self._as_sharp(to_display(render), around, skin, rng)
-        cover = face_cover(region, face.after.seen, self._width)
-        cover = cover * (1 - self._before_face(around, skin))
+        cover = face_cover(region, face.after.seen, self._width) * (1 - before)
         mixed = around + cover[..., None] * (render - around)
-        parts = self._own_parts() * self._region
+        parts = self._own_parts() * region
         mixed = mixed + parts[..., None] * (self._toned(around, mixed) - mixed)
         return mixed[..., ::-1].clip(0, 255).round().astype(np.uint8), region & (cover > 0.5)
 
@@ -93,9 +97,11 @@ class _Swap:
         self._places = (face.after.grid_px + motion_around(face, held)).astype(np.float32)
         return sampled(self._photo_display, self._places)
 
-    def _skin(self) -> Bools:
-        """(S, S) where what is drawn around shows skin of the face."""
-        return np.asarray(sampled(self._given.skin.astype(np.float32), self._places) > 0.5)
+    def _skin(self, normals: Floats32) -> Bools:
+        """(S, S) where what is drawn around shows skin. What is seen at a grazing angle is as what is next to it."""
+        skin = sampled(self._given.skin.astype(np.float32), self._places) > 0.5
+        known = self._region & (normals[..., 2] < -LEAST_FACING)
+        return nearest_of(skin, known) | (self._face.after.seen & ~self._region)
 
     def _rendered(self) -> tuple[Floats32, Floats32]:
         """(S, S, 3) linear RGB of the wanted face under the light, and (S, S, 3) its normals."""
@@ -150,11 +156,6 @@ class _Swap:
             render = cv2.GaussianBlur(render, (0, 0), blur)
         noise = min(grain(around, skin & self._region), 6.0)
         return (render + (0.7 * noise * rng.standard_normal(render.shape[:2]))[..., None]).astype(np.float32)
-
-    def _before_face(self, around: Floats32, skin: Bools) -> Floats32:
-        """(S, S) 0..1 where hair, a hand or glasses stand before the face."""
-        inner = self._face.eye | self._face.inside | self._face.slits
-        return in_front(self._region, skin, inner, around, self._width)
 
     def _own_parts(self) -> Floats32:
         """(S, S) 0..1 where the photograph's own eyes and mouth are kept: with lashes and lids' edges."""
