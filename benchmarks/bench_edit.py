@@ -12,12 +12,14 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
+from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import read_model
 from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.landmarks.detector import LandmarkDetector
@@ -25,11 +27,11 @@ from processing.landmarks.face_finding import MOST_FACES
 from processing.single_view.editing.edit_files import with_light
 from processing.single_view.editing.expression_edit import EditSettings, edit_expression
 from processing.single_view.photo_fit import fit_photographs
-from processing.single_view.photograph import Photograph, PhotoFitSettings
+from processing.single_view.photograph import PhotoFitSettings, Photograph
 from processing.synthetic.face_appearance import face_appearance
 from processing.synthetic.face_photographs import FacePhotography, drawn_background, drawn_lighting, turned_lighting
-from processing.synthetic.face_population import population
-from processing.synthetic.face_study import study_subject
+from processing.synthetic.face_population import Population, population
+from processing.synthetic.face_study import StudySubject, study_subject
 
 SEED, FIRST, SIZE = 17, 200, 640
 EDITS = {
@@ -64,67 +66,90 @@ def studio_camera(yaw: float) -> Camera:
     return Camera(K, R, np.array([0.0, 0, 620.0]) - R @ [0.0, 0, 30.0], SIZE, SIZE)
 
 
+@dataclass(frozen=True, eq=False)
+class Sitter:
+    """A person before one camera under one light."""
+
+    subject: StudySubject
+    texture: Image  # (S, S, 3) BGR
+    camera: Camera
+    light: Floats  # (9, 3), camera axes
+    background: Image
+
+    @classmethod
+    def number(cls, people: Population, number: int) -> "Sitter":
+        subject = study_subject(people, SEED, number)
+        texture = face_appearance(subject, SEED, number).texture()[..., ::-1].copy()
+        rng = np.random.default_rng([SEED, number, 9])
+        camera = studio_camera(float(rng.uniform(-25, 25)))
+        light = turned_lighting(drawn_lighting(rng), camera.R)
+        return cls(subject, texture, camera, light, drawn_background(rng, SIZE, SIZE))
+
+    def photograph(self, weights: Floats) -> Image:
+        neutral = self.subject.neutral_mm
+        moved = np.tensordot(weights, self.subject.truth.shapes_mm - neutral, 1)
+        posed = self.subject.template.mesh.with_vertices(neutral + moved)
+        studio = FacePhotography(posed, self.texture, occlusion_rays=24)
+        return studio.photograph(self.camera, lighting=self.light, background=self.background)[0]
+
+    def box(self, model: FaceModel) -> tuple[slice, slice]:
+        """Of the face, with room for a jaw that opens."""
+        pixels = self.camera.project(self.subject.neutral_mm[model.topology.face])
+        (x0, y0), (x1, y1) = pixels.min(axis=0).astype(int), pixels.max(axis=0).astype(int)
+        return slice(max(y0 - 10, 0), y1 + 40), slice(max(x0 - 10, 0), x1 + 10)
+
+
+def edits_of(
+    sitter: Sitter, model: FaceModel, detector: LandmarkDetector, seconds: list[float]
+) -> tuple[dict[str, list[float]], Image]:
+    """Figures of each edit, and the pictures in a row."""
+    before = sitter.photograph(np.zeros(len(model.units)))
+    settings = PhotoFitSettings(landmarks="68")
+    fit = fit_photographs(model, [Photograph(before, "render")], settings=settings, detector=detector)[0]
+    fit = with_light(model, fit, before)
+    box, cells, figures = sitter.box(model), [before], {}
+    for name, units in EDITS.items():
+        weights = np.zeros(len(model.units))
+        for unit, value in units.items():
+            weights[model.units.index(unit)] = value
+        truth = sitter.photograph(weights)
+        begun = time.perf_counter()
+        edited = edit_expression(model, fit, before, weights)
+        seconds.append(time.perf_counter() - begun)
+        plain = edit_expression(model, fit, before, weights, settings=EditSettings(shade=False))
+        three = (before[box], plain[box], edited[box])
+        figures[name] = [how(picture, truth[box]) for how in (psnr, ssim) for picture in three]
+        cells += [edited, truth]
+    row = [cv2.resize(cell, (256, 256), interpolation=cv2.INTER_AREA) for cell in cells]
+    return figures, np.concatenate(row, axis=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--people", type=int, default=3)
-    parser.add_argument("--sheet", type=Path, help="picture of all edits: before, edited, true")
+    parser.add_argument("--sheet", type=Path, help="picture of all edits: before, then edited and true")
     asked = parser.parse_args()
     model, people = read_model(asked.model), population("anny")
-    figures: dict[str, list[tuple[float, ...]]] = {name: [] for name in EDITS}
-    rows, seconds = [], []
+    every: list[dict[str, list[float]]] = []
+    rows: list[Image] = []
+    seconds: list[float] = []
     with LandmarkDetector(faces=MOST_FACES) as detector:
         for number in range(FIRST, FIRST + asked.people):
-            subject = study_subject(people, SEED, number)
-            look = face_appearance(subject, SEED, number)
-            rng = np.random.default_rng([SEED, number, 9])
-            camera = studio_camera(float(rng.uniform(-25, 25)))
-            light = turned_lighting(drawn_lighting(rng), camera.R)
-            background = drawn_background(rng, SIZE, SIZE)
-            mesh, texture = subject.template.mesh, look.texture()[..., ::-1].copy()
-
-            def seen(weights: Floats) -> Image:
-                shapes = subject.truth.shapes_mm - subject.neutral_mm
-                posed = mesh.with_vertices(subject.neutral_mm + np.tensordot(weights, shapes, 1))
-                studio = FacePhotography(posed, texture, occlusion_rays=24)
-                return studio.photograph(camera, lighting=light, background=background)[0]
-
-            before = seen(np.zeros(len(model.units)))
-            fit = fit_photographs(
-                model, [Photograph(before, "render")], settings=PhotoFitSettings(landmarks="68"), detector=detector
-            )[0]
-            fit = with_light(model, fit, before)
-            pixels = camera.project(subject.neutral_mm[model.topology.face])
-            (x0, y0), (x1, y1) = pixels.min(axis=0).astype(int), pixels.max(axis=0).astype(int)
-            box = (slice(max(y0 - 10, 0), y1 + 40), slice(max(x0 - 10, 0), x1 + 10))
-            cells = [before]
-            for name, units in EDITS.items():
-                weights = np.zeros(len(model.units))
-                for unit, value in units.items():
-                    weights[model.units.index(unit)] = value
-                truth = seen(weights)
-                begun = time.perf_counter()
-                edited = edit_expression(model, fit, before, weights)
-                seconds.append(time.perf_counter() - begun)
-                plain = edit_expression(model, fit, before, weights, settings=EditSettings(shade=False))
-                three = (before[box], plain[box], edited[box])
-                figures[name].append(tuple(f(p, truth[box]) for f in (psnr, ssim) for p in three))
-                cells += [edited, truth]
-            rows.append(
-                np.concatenate([cv2.resize(cell, (256, 256), interpolation=cv2.INTER_AREA) for cell in cells], 1)
-            )
-            say(f"person {number}: {[np.round(figures[name][-1], 3).tolist() for name in EDITS]}")
+            figures, row = edits_of(Sitter.number(people, number), model, detector, seconds)
+            every.append(figures)
+            rows.append(row)
+            say(f"person {number}: " + json.dumps({name: np.round(v, 3).tolist() for name, v in figures.items()}))
     if asked.sheet:
         cv2.imwrite(str(asked.sheet), np.concatenate(rows))
     keys = [f"{how}_{what}" for what in ("psnr_db", "ssim") for how in ("unedited", "plain", "edited")]
-    told = {
-        name: dict(zip(keys, np.round(np.mean(values, axis=0), 4).tolist(), strict=True))
-        for name, values in figures.items()
-    }
-    every = np.mean([v for values in figures.values() for v in values], axis=0)
-    print(json.dumps({"seconds": round(float(np.median(seconds)), 3), "people": asked.people, "pixels": SIZE,
-                      "all": dict(zip(keys, np.round(every, 4).tolist(), strict=True)), **told}))  # fmt: skip
+    told = {}
+    for name in EDITS:
+        told[name] = dict(zip(keys, np.mean([f[name] for f in every], axis=0).round(4).tolist(), strict=True))
+    whole = np.mean([f[name] for f in every for name in EDITS], axis=0).round(4).tolist()
+    said = {"seconds": round(float(np.median(seconds)), 3), "people": asked.people, "pixels": SIZE}
+    print(json.dumps({**said, "all": dict(zip(keys, whole, strict=True)), **told}))
 
 
 if __name__ == "__main__":
