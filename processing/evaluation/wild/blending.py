@@ -10,6 +10,7 @@ from processing.single_view.editing.hole_filling import extended
 REACH_SHARE = 0.16  # of the face's width, within which its border's colours are the photograph's
 RING_SHARE = 0.05  # of the face's width: the ring in which they are compared
 SMOOTH_SHARE = 0.04  # of the face's width: what is compared is smooth
+ONE_COLOUR = 0.025  # deviation of the channels' logarithms, below which there is one
 LEAST_GAIN, MOST_GAIN = 0.4, 2.5
 _FLOOR = 2e-3  # linear light below which colours say nothing
 
@@ -44,6 +45,13 @@ def joined(render: Floats32, photograph: Floats32, face: Bools, skin: Bools, wid
     membrane = extended(field.astype(np.float32), ring | middle | outside)
     membrane = cv2.GaussianBlur(membrane, (0, 0), sigma / 2)
     return np.asarray(render * np.exp(membrane), dtype=np.float32)
+
+
+def monochrome(photograph: Floats32, face: Bools) -> bool:
+    """Whether a display photograph (h, w, 3), 0..255, has but one colour in the face: black and white, or toned."""
+    seen = photograph[face] + 8.0
+    tone = np.log(seen / seen.mean(axis=1, keepdims=True))
+    return bool(np.square(tone - np.median(tone, axis=0)).mean() < ONE_COLOUR**2)
 
 
 def grain(photograph: Floats32, skin: Bools) -> float:

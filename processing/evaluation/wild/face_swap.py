@@ -9,27 +9,23 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import DataError
-from processing.evaluation.wild.blending import grain, joined, matched
+from processing.evaluation.wild.blending import grain, joined, matched, monochrome
 from processing.evaluation.wild.face_region import darker, face_cover, face_pixels, grown, in_front, nearest_of, shrunk
-from processing.evaluation.wild.highlights import Gloss, highlights
+from processing.evaluation.wild.face_render import openness, rendered_face
+from processing.evaluation.wild.highlights import LUMINANCE, Gloss, highlights
 from processing.face_models.face_model import FaceModel
-from processing.geometry.image_sampling import sample_image
-from processing.geometry.mesh import Mesh, Surface
+from processing.geometry.mesh import Mesh
 from processing.single_view.appearance.lighting import Lighting
-from processing.single_view.editing.face_view import see_face
+from processing.single_view.editing.face_view import pixels_of
 from processing.single_view.editing.hole_filling import extended
 from processing.single_view.editing.moved_face import MovedFace, motion_around, moved_face
 from processing.single_view.editing.picture_light import sampled, soft, to_display, to_light
 
 LASHES_SHARE = 0.022  # of the face's width, by which lids' edges and lashes reach around the eyes
 LEAST_FACING = 0.45  # cosine, from which on what a photograph shows is told from skin
-SUPERSAMPLE = 2
-_OPEN_RAYS = 48
-_REACH_MM = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +71,32 @@ class _Swap:
         light = to_light(around)
         render, normals = self._rendered()
         skin = self._skin(normals)
+        one_colour = monochrome(around, region)
+        if one_colour:
+            render = np.repeat(render.mean(axis=2, keepdims=True), 3, axis=2)
         usable = region & skin & face.skin & shrunk(region, 0.03 * self._width)
         render = matched(render, light, usable)
         other = region & (~skin | darker(light, render, self._width))
         inner = face.eye | face.inside | face.slits
-        before = in_front(region, other, inner, around, self._width)
+        before = in_front(region, other, inner, self._landmarks_px(), around, self._width)
         skin = skin & (before < 0.1)
         render = joined(render, light, region, skin & face.after.seen, self._width)
-        render = render + self._gloss(normals, gloss)
+        shine = self._gloss(normals, gloss)
+        if one_colour:
+            tone = np.median(light[region], axis=0)
+            shine = (shine @ LUMINANCE)[..., None] * tone / max(float(tone @ LUMINANCE), 1e-4)
+        render = np.asarray(render + shine, dtype=np.float32)
         render = self._as_sharp(to_display(render), around, skin, rng)
         cover = face_cover(region, face.after.seen, self._width) * (1 - before)
         mixed = around + cover[..., None] * (render - around)
         parts = self._own_parts() * region
         mixed = mixed + parts[..., None] * (self._toned(around, mixed) - mixed)
         return mixed[..., ::-1].clip(0, 255).round().astype(np.uint8), region & (cover > 0.5)
+
+    def _landmarks_px(self) -> Floats:
+        """(68, 2) of the wanted face."""
+        places = self._model.topology.landmark_points(self._given.wanted.vertices_mm)
+        return pixels_of(places, self._given.K)
 
     def _around(self) -> Floats32:
         """(S, S, 3) RGB display: the photograph, drawn so that its face's outline is where the wanted one is."""
@@ -104,38 +112,19 @@ class _Swap:
         return nearest_of(skin, known) | (self._face.after.seen & ~self._region)
 
     def _rendered(self) -> tuple[Floats32, Floats32]:
-        """(S, S, 3) linear RGB of the wanted face under the light, and (S, S, 3) its normals."""
-        given, s = self._given, SUPERSAMPLE
-        size = len(given.photograph)
-        K = given.K.copy()
-        K[:2] *= s
-        K[:2, 2] += (s - 1) / 2
-        view = see_face(given.wanted, K, (0, 0, size * s, size * s))
-        mesh = given.wanted
-        here = view.seen
-        t, w = view.triangle[here], view.barycentric[here]
-        corners = mesh.triangles[t]
-        normal = np.einsum("nk,nkd->nd", w, mesh.vertex_normals[corners])
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
-        uv = np.einsum("nk,nkd->nd", w, self._uvs()[t])
-        side = self._texture.shape[0]
-        texels = np.stack([uv[:, 0] * side - 0.5, (1 - uv[:, 1]) * side - 0.5], axis=1)
-        colour = sample_image(self._texture, texels)[:, ::-1]
-        open_sky = np.einsum("nk,nk->n", w, self._open_sky[corners])
-        shade = given.lighting.shading(normal) * open_sky[:, None]
-        out = np.zeros((*here.shape, 6), np.float32)
-        out[here] = np.c_[to_light(colour) * shade, normal]
-        small = cv2.resize(out, (size, size), interpolation=cv2.INTER_AREA)
-        share = cv2.resize(here.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-        small = small / np.maximum(share, 1e-3)[..., None]
-        return small[..., :3], small[..., 3:]
-
-    def _uvs(self) -> Floats:
-        """(T, 3, 2) of the triangles' corners."""
-        mesh = self._given.wanted
-        if mesh.uvs is None or mesh.uv_triangles is None:
-            raise DataError("the model's mesh has no UVs: no texture can be laid on it")
-        return mesh.uvs[mesh.uv_triangles]
+        """(S, S, 3) linear RGB of the wanted face under the light, and (S, S, 3) its normals; nothing beside it."""
+        rows, columns = np.flatnonzero(self._region.any(axis=1)), np.flatnonzero(self._region.any(axis=0))
+        size, room = len(self._region), 4
+        low = [max(0, int(k[0]) - room) for k in (columns, rows)]
+        high = [min(size, int(k[-1]) + 1 + room) for k in (columns, rows)]
+        window = (low[0], low[1], high[0], high[1])
+        light, normals = np.zeros((2, size, size, 3), np.float32)
+        box = (slice(low[1], high[1]), slice(low[0], high[0]))
+        given = self._given
+        light[box], normals[box] = rendered_face(
+            given.wanted, given.K, window, self._texture, given.lighting, self._open_sky
+        )
+        return light, normals
 
     def _gloss(self, normals: Floats32, gloss: Gloss) -> Floats32:
         here = self._face.after.seen
@@ -143,10 +132,10 @@ class _Swap:
         n = normals[here].astype(np.float64)
         n /= np.linalg.norm(n, axis=1, keepdims=True).clip(1e-9)
         open_sky = self._face.after.values(self._open_sky[:, None])[here][:, 0]
-        level = np.median(to_light(self._photo_display[self._region & here]) @ [0.2126, 0.7152, 0.0722])
+        level = np.median(to_light(self._photo_display[self._region & here]) @ LUMINANCE)
         light = self._given.lighting
-        scale = level / max(float(np.median(light.shading(n) @ [0.2126, 0.7152, 0.0722])), 1e-3)
-        out[here] = highlights(n, light, gloss, open_sky**2) * scale * 3.0
+        scale = level / max(float(np.median(light.shading(n) @ LUMINANCE)), 1e-3)
+        out[here] = highlights(n, light, gloss, open_sky**2) * scale * 2.0
         return out
 
     def _as_sharp(self, render: Floats32, around: Floats32, skin: Bools, rng: np.random.Generator) -> Floats32:
@@ -178,27 +167,3 @@ class _Swap:
         far = ~grown(eyes, 0.08 * width)
         ratio[far] = 1
         return np.asarray((around * extended(ratio, ring | far)).clip(0, 255), dtype=np.float32)
-
-
-def openness(mesh: Mesh) -> Floats:
-    """(V,) 0..1: the cosine-weighted share of directions above each vertex in which nothing is near."""
-    count = len(mesh.vertices_mm)
-    middle = mesh.vertices_mm.mean(axis=0)
-    vertices = mesh.vertices_mm - middle
-    picked = np.arange(0, count, max(1, count // 9000))
-    i = np.arange(_OPEN_RAYS) + 0.5
-    up, turn = np.sqrt(1 - i / _OPEN_RAYS), np.pi * (1 + 5**0.5) * i
-    side = np.sqrt(1 - up**2)
-    n = mesh.vertex_normals[picked]
-    helper = np.where(np.abs(n[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
-    a = np.cross(n, helper)
-    a /= np.linalg.norm(a, axis=1, keepdims=True).clip(1e-9)
-    b = np.cross(n, a)
-    directions = a[:, None] * (side * np.cos(turn))[:, None] + b[:, None] * (side * np.sin(turn))[:, None]
-    directions = directions + n[:, None] * up[:, None]
-    origins = np.broadcast_to((vertices[picked] + 0.3 * n)[:, None], directions.shape)
-    distance, _, _ = Surface(mesh.with_vertices(vertices)).cast(origins.reshape(-1, 3), directions.reshape(-1, 3))
-    free = (distance.reshape(len(picked), -1) > _REACH_MM).mean(axis=1)
-    away, near = cKDTree(vertices[picked]).query(vertices, k=4)
-    weight = 1 / (away + 0.3)
-    return np.asarray(((free[near] * weight).sum(axis=1) / weight.sum(axis=1)).clip(0, 1))

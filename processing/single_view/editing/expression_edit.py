@@ -22,9 +22,9 @@ from processing.single_view.editing.picture_light import sampled, soft, to_displ
 from processing.single_view.editing.teeth import teeth_of
 from processing.single_view.photograph import PhotoFit
 
-SLIT_MM = 0.5  # what is open by less than twice this is closed
+SLIT_MM, LIPS_MM = 0.5, 1.3  # eyes and lips that are open by less than twice this are closed
 LID_SHARE = 0.5  # of a pixel in the photograph for one of a closing lid, below which it is made of skin around it
-LASHES = 0.6  # by which they darken the line where lids meet
+LASHES, LIP_LINE = 0.6, 0.5  # by which the lines where lids and lips meet are darker
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,11 @@ class _Edit:
         self._px_per_mm = float(camera.K[0, 0] / before[:, 2].mean())
         slit = max(1, round(SLIT_MM * self._px_per_mm))
         old, new = mesh.with_vertices(before), mesh.with_vertices(after)
-        self._face = moved_face(topology, old, new, camera.K, window, slit_px=slit)
+        lips = max(1, round(LIPS_MM * self._px_per_mm))
+        self._face = moved_face(topology, old, new, camera.K, window, slit_px=slit, lips_px=lips)
         eye, inside = part_pixels(topology, self._face.before)
         self._eye_before, self._inside_before = opened(eye, slit), inside
+        self._was_open = opened(inside, lips)
         x0, y0, x1, y1 = window
         self._slice = (slice(y0, y1), slice(x0, x1))
         self._image = image
@@ -80,7 +82,7 @@ class _Edit:
 
     def run(self) -> Image:
         face = self._face
-        lids = self._grown_lids()
+        lids = self._grown_lids() | self._lips_meeting()
         trusted = face.skin & face.shown & ~lids
         held = face.skin & face.shown
         move = motion_around(face, held | (face.skin & self._still()))
@@ -117,6 +119,13 @@ class _Edit:
         """(h, w) what an eye that was open has left."""
         return np.asarray(self._face.slits & self._eye_before)
 
+    def _lips_meeting(self) -> Bools:
+        """(h, w) what a mouth that was open has left; nothing of one that was shut already."""
+        face = self._face
+        if not self._was_open.any():
+            return self._was_open
+        return np.asarray(face.slits & ~self._eye_before & part_pixels(self._model.topology, face.after)[1])
+
     def _px(self, mm: float) -> int:
         return max(1, round(mm * self._px_per_mm))
 
@@ -152,12 +161,12 @@ class _Edit:
         return np.asarray(light + soft(face.eye, 0.7)[..., None] * (eyes - light), dtype=np.float32)
 
     def _with_lashes(self, light: Floats32) -> Floats32:
-        """Where lids have met, a line of lashes."""
-        line = self._lids_meeting()
-        if not line.any():
-            return light
-        thick = cv2.dilate(line.astype(np.uint8), disk(self._px(0.35))) > 0
-        return light * (1 - LASHES * soft(thick, 0.45 * self._px_per_mm))[..., None]
+        """Where lids have met, a line of lashes; where lips have, their shadow."""
+        for line, dark in ((self._lids_meeting(), LASHES), (_middle(self._lips_meeting()), LIP_LINE)):
+            if line.any():
+                thick = cv2.dilate(line.astype(np.uint8), disk(self._px(0.35))) > 0
+                light = light * (1 - dark * soft(thick, 0.45 * self._px_per_mm))[..., None]
+        return light
 
     def _with_mouth(self, light: Floats32, photograph: Floats32) -> Floats32:
         face = self._face
@@ -181,6 +190,13 @@ class _Edit:
         share = soft(stays, 0.5 * self._px_per_mm if new.any() else 0.3)
         share = np.where(stays, np.maximum(share, 0.5), np.minimum(share, 0.5)) if new.any() else stays
         return np.asarray(made + share[..., None] * (to_light(photograph[..., ::-1]) - made), dtype=np.float32)
+
+
+def _middle(mask: Bools) -> Bools:
+    """The middle row of each column of a narrow mask."""
+    rows = np.arange(len(mask))[:, None]
+    middle = np.rint((mask * rows).sum(axis=0) / np.maximum(mask.sum(axis=0), 1))
+    return np.asarray((rows == middle) & mask.any(axis=0))
 
 
 def _flat_light(photograph: Floats32, face: MovedFace) -> Lighting:

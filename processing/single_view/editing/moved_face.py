@@ -32,11 +32,11 @@ class MovedFace:
 
 
 def moved_face(
-    topology: ModelTopology, before: Mesh, after: Mesh, K: Floats, window: Window, *, slit_px: int = 1
+    topology: ModelTopology, before: Mesh, after: Mesh, K: Floats, window: Window, *, slit_px: int = 1, lips_px: int = 1
 ) -> MovedFace:
     """before, after: the model's mesh in the camera's frame, as the photograph has it and as it is to be.
 
-    slit_px: what is open by less is closed.
+    slit_px, lips_px: half of what eyes and mouth are open by at least; what is open by less is closed.
     """
     old, new = see_face(before, K, window), see_face(after, K, window)
     here = new.seen
@@ -48,7 +48,7 @@ def moved_face(
     share = _areas(old) / np.maximum(_areas(new), 1e-9)
     shown &= new.marked(share > LEAST_AREA)
     eye, inside = part_pixels(topology, new)
-    open_eye, open_inside = (opened(part, slit_px) for part in (eye, inside))
+    open_eye, open_inside = opened(eye, slit_px), opened(inside, lips_px)
     slits = (eye | inside) & ~(open_eye | open_inside)
     skin = here & ~eye & ~inside
     shares = np.where(here, share[new.triangle], 0.0)
