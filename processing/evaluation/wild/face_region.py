@@ -89,7 +89,7 @@ def in_front(
         return np.zeros(face.shape, np.float32)
     guide = (picture / 255).astype(np.float32)
     radius = max(2, round(0.02 * width_px))
-    cover = cv2.ximgproc.guidedFilter(guide, kept.astype(np.float32), radius, 4e-4)
+    cover = cv2.ximgproc.guidedFilter(guide, nearest_of(kept, face).astype(np.float32), radius, 4e-4)
     return np.asarray(((cover - 0.15) / 0.6).clip(0, 1), dtype=np.float32)
 
 
