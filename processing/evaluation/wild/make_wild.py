@@ -30,6 +30,7 @@ from processing.face_models.face_model import FaceModel
 from processing.geometry.image_sampling import sample_image
 from processing.geometry.mesh import Mesh
 from processing.landmarks.detector import LandmarkDetector
+from processing.landmarks.face_finding import find_faces
 from processing.single_view.appearance.lighting import Appearance, linear
 from processing.single_view.appearance.lighting_fit import estimate_appearance
 from processing.single_view.editing.face_view import pixels_of
@@ -159,14 +160,16 @@ def make_wild(
 
 
 class _Fitting:
-    """The model's own fit, by weak perspective: the benchmark's cameras are orthographic."""
+    """The model's own fit of the largest face, by weak perspective: the benchmark's cameras are orthographic."""
 
     def __init__(self, model: FaceModel, detector: LandmarkDetector | None) -> None:
         self._model, self._detector = model, detector
 
     def __call__(self, image: Image) -> PhotoFit:
         settings = PhotoFitSettings(projection="weak", landmarks="68")
-        photograph = Photograph(image, "the photograph")
+        faces = [] if self._detector is None else find_faces(image, self._detector)
+        largest = max(range(len(faces)), key=lambda k: faces[k].size_px) + 1 if len(faces) > 1 else None
+        photograph = Photograph(image, "the photograph", face=largest)
         return fit_photographs(self._model, [photograph], settings=settings, detector=self._detector)[0]
 
 
