@@ -25,6 +25,7 @@ from processing.single_view.editing.moved_face import MovedFace, motion_around, 
 from processing.single_view.editing.picture_light import sampled, soft, to_display, to_light
 
 LASHES_SHARE = 0.022  # of the face's width, by which lids' edges and lashes reach around the eyes
+MOST_SHINE = 0.7  # of the skin's own light, that gloss adds at most
 LEAST_FACING = 0.45  # cosine, from which on what a photograph shows is told from skin
 
 
@@ -135,7 +136,8 @@ class _Swap:
         level = np.median(to_light(self._photo_display[self._region & here]) @ LUMINANCE)
         light = self._given.lighting
         scale = level / max(float(np.median(light.shading(n) @ LUMINANCE)), 1e-3)
-        out[here] = highlights(n, light, gloss, open_sky**2) * scale * 2.0
+        shine = highlights(n, light, gloss, open_sky**2) * scale * 2.0
+        out[here] = shine / (1 + shine / (MOST_SHINE * level + 1e-6))
         return out
 
     def _as_sharp(self, render: Floats32, around: Floats32, skin: Bools, rng: np.random.Generator) -> Floats32:
