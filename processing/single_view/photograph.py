@@ -12,7 +12,7 @@ from processing.face_models.fitting.normal_equations import FitPrior
 from processing.scan_quality.verdict import QualityReview
 from processing.single_view.photo_camera import PhotoCamera, Projection
 
-PHOTO_PRIOR = FitPrior(identity=1.0, rest=6.0, spread=2.0, symmetry=4.0)
+PHOTO_PRIOR = FitPrior(identity=1.0, rest=12.0, spread=2.0, symmetry=4.0)
 
 
 class PhotoFitError(DataError):
@@ -53,7 +53,11 @@ class PhotoFitSettings:
     projection: Projection = "perspective"
     prior: FitPrior = PHOTO_PRIOR
     focal: FocalPrior = field(default_factory=FocalPrior)
-    iterations: int = 12
+    iterations: int = 10  # by landmarks
+    samples: int = 1500  # places of the face whose colours are compared
+    #: By which the photograph is blurred, coarse to fine; at each, what is compared is chosen anew.
+    blurs_mm: tuple[float, ...] = (4.0, 2.0, 1.2)
+    pixel_iterations: int = 3  # at each
     pixels: bool = True  # whether colours are part of the fit, of a model that has an albedo
     corrective: bool = False  # whether the face may leave the model where colours say so
 

@@ -1,6 +1,6 @@
 """Landmarks of a photograph as equations: places of the model, and those of its outline, against what was detected."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from processing.single_view.fitting.landmark_places import SKIN_POINTS, Landmark
 from processing.single_view.fitting.pose import PhotoPose, model_rows, pixel_rows
 
 PIXEL_DEVIATION = 0.7  # px: what no detector tells apart, whatever the size of the face
+NEAR_SINE = 0.2  # of the yaw, from which on a side's landmarks are seen where they are
+#: Of what independent points would count: errors of neighbours are alike. Measured: a model of their covariance
+#: (24 factors) fits renders no better, and photographs worse, whose mouths a detector sees more sharply.
+DENSE_SHARE = 0.2
+OTHERS_MM = 1.0  # by which the places themselves are off, of people unlike those whom they were measured on
 ALONG_MM = 8.0  # by which a point of the outline may be off along it
 
 
@@ -52,7 +57,7 @@ def table_dense(places: LandmarkPlaces) -> LandmarkTable:
     return LandmarkTable(
         np.arange(SKIN_POINTS, dtype=np.int32), places.triangles, places.barycentric,
         np.sqrt(np.square(places.deviation[len(places.deviation) // 2]).mean(axis=1)),
-        tuple(nothing for _ in range(SKIN_POINTS)), places,
+        tuple(nothing for _ in range(SKIN_POINTS)), places, DENSE_SHARE,
     )  # fmt: skip
 
 
@@ -92,10 +97,6 @@ class LandmarkTerm:
         rows = np.matmul((axes / spread[:, :, None]).astype(seen.jacobian.dtype), seen.jacobian)
         root = np.sqrt(self.table.share * geman_mcclure(np.sqrt(np.square(off).mean(axis=1)), 1.0))
         off, rows = (off * root[:, None]).ravel(), (rows * root[:, None, None]).reshape(-1, rows.shape[2])
-        if self.table.measured is not None:
-            u, s = self.table.measured.whitening
-            off = off - u @ (s * (u.T @ off))
-            rows = rows - (u * s).astype(rows.dtype) @ (u.T.astype(rows.dtype) @ rows)
         return rows, off, np.ones(len(off))
 
     def off_px(self, pose: PhotoPose, scores: Floats, weights: Floats, detected_px: Floats) -> Floats:
@@ -117,12 +118,14 @@ class LandmarkTerm:
         if not len(self._sliding):
             return self._rows, self.table.barycentric
         rows, shares = self._rows.copy(), self.table.barycentric.copy()
-        seen = pose.seen(vertices_mm)
-        middle = seen[self._rows].mean(axis=(0, 1))
+        seen, towards = pose.seen(vertices_mm), towards_camera(pose)
+        right, up = picture_axes(pose.R)
         for number in self._sliding.tolist():
+            side = np.sign(number - JAW // 2)  # 1: the subject's left, which an upright picture has at its right
+            if side * towards[0] > NEAR_SINE:
+                continue  # the near side is seen whole: no outline
             line = self._outline[number]
-            own = seen[self._rows[number]].mean(axis=0) - middle
-            away = (seen[line] - middle) @ own
+            away = seen[line] @ (side * right if side else -up)
             rows[number], shares[number] = line[away.argmax()], [1.0, 0, 0]
         return rows, shares
 
@@ -134,7 +137,7 @@ class LandmarkTerm:
             towards = towards_camera(pose)
             turned = picture_axes(pose.R)
             target = target - scale * (table.measured.bias_mm(towards) @ turned)
-            spread = table.measured.deviation_mm(towards)
+            spread = np.hypot(table.measured.deviation_mm(towards), OTHERS_MM)
             axes = np.broadcast_to(turned, (len(target), 2, 2))
         else:
             spread = np.stack([table.deviation_mm, table.deviation_mm], axis=1)
@@ -152,8 +155,3 @@ def towards_camera(pose: PhotoPose) -> Floats:
     """(3,) unit vector of the model's frame, from the face to the camera."""
     away = -pose.R.T @ pose.place_mm
     return np.asarray(away / np.linalg.norm(away))
-
-
-def with_share(table: LandmarkTable, share: float) -> LandmarkTable:
-    """The table with another share of the weight."""
-    return replace(table, share=share)
