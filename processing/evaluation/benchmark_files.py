@@ -4,8 +4,8 @@
     BENCH/images.csv            name, subject, pose_deg, yaw_deg, pitch_deg, focal_px, expression, bin
     BENCH/images/<name>.png     size_px x size_px, RGB
     BENCH/cameras/<name>.json   truth's frame -> image, as `<name>.camera.json` of predictions
-    BENCH/truth/<key>.ply       the detailed surface, mm, head frame (y up, z out of the face)
-    BENCH/truth/<key>.npz       the same face without detail, in a topology, with landmarks and the face's vertices
+    BENCH/truth/<key>.ply       the detailed surface that is measured, mm, head frame (y up, z out of the face)
+    BENCH/truth/<key>.npz       the whole head without detail, in a topology, with landmarks and the face's vertices
 
 The key of a face is the subject's ("lab": one face, many images) or the image's name ("wild"). benchmark.json is
 written last: a folder without one is not finished, and making it again goes on where it ended.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Floats32, Image
+from common.array_types import Floats, Floats32, Image, Ints32
 from processing.errors import MeshError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.image_sampling import sample_image
@@ -131,7 +131,9 @@ class FacePhotography:
     @cached_property
     def _ball(self) -> tuple[Floats, float]:
         """A ball round the mesh: rays are begun at it, so that a lens far away costs no precision."""
-        used = self.mesh.vertices_mm[np.unique(self.mesh.triangles)]
+        is_used = np.zeros(len(self.mesh.vertices_mm), np.bool_)
+        is_used[self.mesh.triangles.ravel()] = True
+        used = self.mesh.vertices_mm[is_used]
         centre = (used.min(axis=0) + used.max(axis=0)) / 2
         return centre, 1.01 * float(np.linalg.norm(used - centre, axis=1).max()) + 1.0
 
@@ -206,40 +208,47 @@ class FacePhotography:
             stop = min(top + step, camera.height)
             rows = top - 0.5 + (np.arange((stop - top) * s) + 0.5) / s
             grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-            color, hit = self._seen(camera, grid, light, gloss)
-            shape = (stop - top, s, width, s)
-            radiance[top:stop] = color.reshape(*shape, 3).mean(axis=(1, 3))
-            cover[top:stop] = hit.reshape(shape).mean(axis=(1, 3))
+            tall = self._seen(camera, grid, light, gloss).reshape((stop - top) * s, width * s, 4)
+            small = tall if s == 1 else cv2.resize(tall, (width, stop - top), interpolation=cv2.INTER_AREA)
+            radiance[top:stop], cover[top:stop] = small[..., :3], small[..., 3]
         return radiance, cover
 
-    def _seen(self, camera: Camera, grid: Floats, light: Floats, gloss: float) -> tuple[Floats32, Floats32]:
-        """What is seen at (N, 2) px: linear RGB (N, 3), black beside the face, and 1 where the face is (N,)."""
+    def _seen(self, camera: Camera, grid: Floats, light: Floats, gloss: float) -> Floats32:
+        """(N, 4) what is seen at (N, 2) px: linear RGB and 1; beside the face 0."""
         directions = camera.rays(grid)
         centre, radius = self._ball
         start = camera.centre + max(float(np.linalg.norm(camera.centre - centre)) - radius, 0.0) * directions
         _, triangle, weight = self.surface.cast(start, directions)
         hit = np.flatnonzero(triangle >= 0)
-        color = np.zeros((len(grid), 3), np.float32)
+        seen = np.zeros((len(grid), 4), np.float32)
         t, w = triangle[hit], weight[hit]
         corners = self.mesh.triangles[t]
-        normal = np.einsum("nk,nkd->nd", w, self.mesh.vertex_normals[corners])
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
-        uv = self._uvs(t, w)
-        open_sky = np.einsum("nk,nk->n", w, self.openness[corners])
-        in_camera = normal @ camera.R.T
-        shade = (sh_basis(in_camera) @ light).clip(LEAST_SHADING) * open_sky[:, None]
+        in_camera = _mixed(self.mesh.vertex_normals, corners, w) @ camera.R.T
+        in_camera /= np.sqrt((in_camera * in_camera).sum(axis=1, keepdims=True)).clip(1e-9)
+        uv = _mixed(self._uvs[0], self._uvs[1][t], w)
+        open_sky = _mixed(self.openness[:, None], corners, w)
+        shade = (sh_basis(in_camera) @ light).clip(LEAST_SHADING) * open_sky
         out = sample_image(self._linear_texture, _texels(uv, len(self.texture))) * shade
         if gloss > 0:
             factor = 1.0 if self.gloss is None else sample_image(self.gloss, _texels(uv, len(self.gloss)))
-            out = out + (gloss * factor * open_sky * _lobe(in_camera, directions[hit] @ camera.R.T, light))[:, None]
-        color[hit] = out
-        return color, (triangle >= 0).astype(np.float32)
+            lobe = _lobe(in_camera, directions[hit] @ camera.R.T, light)
+            out = out + (gloss * factor * open_sky[:, 0] * lobe)[:, None]
+        seen[hit, :3], seen[hit, 3] = out, 1
+        return seen
 
-    def _uvs(self, triangle: NDArray[np.int32], weight: Floats) -> Floats:
-        uvs, corners = self.mesh.uvs, self.mesh.uv_triangles
-        if uvs is None or corners is None:
+    @cached_property
+    def _uvs(self) -> tuple[Floats, Ints32]:
+        if self.mesh.uvs is None or self.mesh.uv_triangles is None:
             raise MeshError("the mesh has no UVs")
-        return np.asarray(np.einsum("nk,nkd->nd", weight, uvs[corners[triangle]]))
+        return self.mesh.uvs, self.mesh.uv_triangles
+
+
+def _mixed(values: NDArray[np.floating], corners: Ints32, weight: Floats) -> Floats:
+    """(V, K) values at (N, 3) corners and barycentric coordinates -> (N, K)."""
+    out = values[corners[:, 0]] * weight[:, :1]
+    out += values[corners[:, 1]] * weight[:, 1:2]
+    out += values[corners[:, 2]] * weight[:, 2:]
+    return np.asarray(out, np.float64)
 
 
 def photograph_face(

@@ -47,7 +47,8 @@ def lab_folders(source: Path) -> list[LabFolder]:
     if not source.is_dir():
         raise LabError(f"there is no folder {source}")
     found = []
-    for folder in sorted((p for p in source.iterdir() if (p / MESHES).is_dir()), key=_in_order):
+    there = (p for p in source.iterdir() if (p / MESHES).is_dir() and not p.name.startswith("."))  # .: not whole yet
+    for folder in sorted(there, key=_in_order):
         labels: list[TakeLabel] = []
         alone: list[TakeLabel] = []
         for path in sorted((folder / MESHES).glob("*.obj")):

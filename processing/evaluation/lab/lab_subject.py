@@ -10,11 +10,11 @@ from processing.displacement.apply_displacement import displace
 from processing.errors import DataError
 from processing.evaluation.metrics.predictions import TruthFace
 from processing.files.displacement_map import DisplacementMap
-from processing.geometry.mesh import Mesh
+from processing.geometry.mesh import Mesh, submesh
 from processing.geometry.procrustes import Similarity, fit_motion_robust
 from processing.geometry.topology import topology_id
 from processing.template.face_mask import face_vertices, uv_mask
-from processing.template.template import EYE, Template
+from processing.template.template import EYE, MOUTH_INTERIOR, Template
 
 _WET = 3.0  # as much glossier eyes are than skin
 _GLOSS_PX = 512
@@ -42,6 +42,15 @@ class LabTemplate:
     @cached_property
     def face(self) -> Bools:
         return face_vertices(self.template)
+
+    @cached_property
+    def measured(self) -> Bools:
+        """(T,) triangles of what methods are measured on: the face up to the hairline and before the ears.
+
+        As the published truths seem to be, in whose cylinders faces without ears, scalp and neck leave little open.
+        """
+        shown = self.face & (self.template.parts != MOUTH_INTERIOR)
+        return np.asarray(shown[self.template.mesh.triangles].all(axis=1))
 
     @cached_property
     def gloss(self) -> Floats32:
@@ -81,18 +90,17 @@ class LabSubject:
 
 
 def truth_of(subject: LabSubject, kind: LabTemplate, detailed: Mesh) -> TruthFace:
-    """The face as the benchmark keeps it; its centre is the template's, about which the cameras stand."""
+    """The face as the benchmark keeps it; its centre is the template's, about which the cameras stand.
+
+    detailed: the whole head, of which the face is kept; `base_vertices_mm` are the whole head's.
+    """
     landmarks = kind.template.landmark_points(subject.mesh.vertices_mm)
     right, left = (landmarks[eye].mean(axis=0) for eye in _EYES)
-    return TruthFace(
-        Mesh(detailed.vertices_mm, detailed.triangles),
-        subject.mesh.vertices_mm,
-        kind.topology,
-        landmarks,
-        kind.face,
-        np.zeros(3),
-        float(np.linalg.norm(left - right)),
-    )
+    # A subdivision puts four triangles where one was.
+    measured = np.repeat(kind.measured, len(detailed.triangles) // len(kind.measured))
+    face, _ = submesh(Mesh(detailed.vertices_mm, detailed.triangles), measured)
+    pupil_mm = float(np.linalg.norm(left - right))
+    return TruthFace(face, subject.mesh.vertices_mm, kind.topology, landmarks, kind.face, np.zeros(3), pupil_mm)
 
 
 def _to_template(vertices_mm: Floats, kind: LabTemplate) -> Similarity:

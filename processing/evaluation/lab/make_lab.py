@@ -43,7 +43,7 @@ class LabSettings:
     size_px: int = SIZE_PX
     seed: int = 0
     subdivisions: int = 2
-    supersample: int = 3
+    supersample: int = 2
     occlusion_rays: int = 32
     gloss: float = 0.05
 
