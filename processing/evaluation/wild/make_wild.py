@@ -166,7 +166,7 @@ class _Fitting:
         self._model, self._detector = model, detector
 
     def __call__(self, image: Image) -> PhotoFit:
-        settings = PhotoFitSettings(projection="weak", landmarks="68")
+        settings = PhotoFitSettings(projection="weak")
         faces = [] if self._detector is None else find_faces(image, self._detector)
         largest = max(range(len(faces)), key=lambda k: faces[k].size_px) + 1 if len(faces) > 1 else None
         photograph = Photograph(image, "the photograph", face=largest)

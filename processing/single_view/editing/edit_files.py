@@ -35,7 +35,7 @@ class EditInputs:
     add: bool = False  # to what the face does already; else instead of it
     focal_px: float | None = None
     face: str | None = None  # which of several
-    fit: PhotoFitSettings = field(default_factory=lambda: PhotoFitSettings(landmarks="68"))  # whose lips are its own
+    fit: PhotoFitSettings = field(default_factory=PhotoFitSettings)
     edit: EditSettings = field(default_factory=EditSettings)
 
 
