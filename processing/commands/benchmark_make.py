@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from common.terminal.options import AsJson, print_json
+from processing.commands import benchmark_make_wild
 
 app = typer.Typer(no_args_is_help=True, help="Make a benchmark of faces whose shape is known.")
 
@@ -63,3 +64,6 @@ def lab(
     print(f"{out}: {len(made.images)} images of {len(choices)} subjects")
     if refused:
         print(f"{len(refused)} subjects of the source may not be shown, and are not")
+
+
+app.command("wild")(benchmark_make_wild.wild)

@@ -66,7 +66,7 @@ def chosen_weights(model: FaceModel, choice: SampleChoice, rng: np.random.Genera
     if choice.weights is not None:
         if choice.expression is not None:
             raise DataError("give --expression or --weights, not both")
-        return named_weights(model, _read_weights(choice.weights), str(choice.weights))
+        return named_weights(model, read_weights(choice.weights), str(choice.weights))
     if choice.expression is None:
         return np.zeros(len(model.units))
     if choice.expression == RANDOM:
@@ -97,7 +97,7 @@ def named_weights(model: FaceModel, given: Mapping[str, Any], whose: str) -> Flo
     return weights
 
 
-def _read_weights(path: Path) -> Mapping[str, Any]:
+def read_weights(path: Path) -> Mapping[str, Any]:
     """{unit: weight}, or what `mien model fit` wrote."""
     try:
         content = read_json(path)

@@ -1,0 +1,1 @@
+"""A photograph with its face changed: moved by the fitted mesh, shaded anew, and filled where something opens."""

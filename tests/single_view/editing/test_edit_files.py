@@ -1,0 +1,46 @@
+import json
+from pathlib import Path
+
+import pytest
+from known_fit import known_fit
+from small_model import small_model
+
+from processing.errors import DataError
+from processing.face_models.model_file import write_model
+from processing.files.image_files import write_image
+from processing.single_view.editing.edit_files import EditInputs, edit_photo_file
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> EditInputs:
+    folder = tmp_path_factory.mktemp("edit")
+    write_model(folder / "model.npz", small_model())
+    write_image(folder / "photo.png", known_fit(0).image)
+    return EditInputs(folder / "photo.png", folder / "model.npz", folder / "weights.json")
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [({"mouthSmlieLeft": 0.5}, "mouthSmileLeft"), ({"jawOpen": 1.4}, "0 to 1"), ({"jawOpen": "wide"}, "0 to 1")],
+)
+def test_unknown_units_and_weights_beyond_are_refused(
+    given: EditInputs, weights: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    given.weights.write_text(json.dumps(weights))
+    with pytest.raises(DataError, match=told):
+        edit_photo_file(given, tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_picture_without_a_face_is_refused(given: EditInputs, tmp_path: Path) -> None:
+    given.weights.write_text("{}")
+    write_image(given.photograph, known_fit(0).image * 0 + 90)
+    with pytest.raises(DataError, match="face"):
+        edit_photo_file(given, tmp_path / "out.png")
+
+
+def test_the_photograph_is_not_written_over(given: EditInputs) -> None:
+    with pytest.raises(DataError, match="itself"):
+        edit_photo_file(given, given.photograph)
+    with pytest.raises(DataError, match="picture"):
+        edit_photo_file(given, given.photograph.with_suffix(".gif"))
