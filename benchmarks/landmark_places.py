@@ -29,7 +29,7 @@ from processing.template.expression_recipes import EXPRESSION_RECIPES
 FOCAL_BY_SIDE = (1.2, 5.0)  # range of focal lengths, by the picture's side
 SIDE_PX = (224, 640)
 FACE_CENTRE_MM = np.array([0.0, 5.0, 60.0])
-VIEWS = 8  # of each person and expression
+VIEWS = 10  # of each person and expression
 
 
 def camera_of(rng: np.random.Generator, number: int) -> tuple[Camera, float, float]:
@@ -50,12 +50,12 @@ def camera_of(rng: np.random.Generator, number: int) -> tuple[Camera, float, flo
 def observe(out: Path, people: int, seed: int, first: int) -> None:
     """Photographs of people: what the detector saw, and where the template's vertices were."""
     names = [name for name in EXPRESSION_RECIPES if name != "neutral"]
-    detected, vertices, cameras, who = [], [], [], []
+    detected, vertices, cameras, who, unsteady = [], [], [], [], []
     missed, begun = 0, time.perf_counter()
     with LandmarkDetector(faces=4) as detector:
         for person in range(first, first + people):
             rng = np.random.default_rng([seed, person])
-            subject = synthetic_subject(int(rng.integers(1 << 30)), vertices=120_000)
+            subject = synthetic_subject(int(rng.integers(1 << 30)), vertices=80_000)
             for expression in ("neutral", str(rng.choice(names))):
                 head = subject.pose(expression)
                 for number in range(VIEWS):
@@ -72,6 +72,7 @@ def observe(out: Path, people: int, seed: int, first: int) -> None:
                         missed += 1
                         continue
                     best = max(faces, key=lambda face: face.size_px)
+                    unsteady.append(best.unsteady)
                     detected.append(best.landmarks_px)
                     cameras.append(camera)
                     vertices.append(len(who))
@@ -80,7 +81,7 @@ def observe(out: Path, people: int, seed: int, first: int) -> None:
     np.savez_compressed(
         out, detected=np.array(detected), pose=np.array(vertices), person=np.array([w[0] for w in who]),
         vertices=np.stack([w[2] for w in who]), K=np.array([c.K for c in cameras]), R=np.array([c.R for c in cameras]),
-        t=np.array([c.t for c in cameras]), size=np.array([c.width for c in cameras]),
+        t=np.array([c.t for c in cameras]), size=np.array([c.width for c in cameras]), unsteady=np.array(unsteady),
     )  # fmt: skip
 
 

@@ -8,12 +8,16 @@ import numpy as np
 
 from common.array_types import Floats, Image
 from processing.landmarks.detector import DETECTION_SIZE_PX, LandmarkDetector
+from processing.landmarks.mirror_478 import MIRROR_478
 
 MOST_FACES = 8
 ROLLS_DEG = (0, 90, -90, 180, 30, -30)
 CLOSE_PX = 640  # the side of the square in which a face is looked at closely
 MARGIN = 1.0  # of a face's size, around it
 _SMALL_PX = 512  # photographs of a smaller side are looked at enlarged, too
+_LOOKS = 3  # at a face, each time where it was seen last
+_SETTLED = 0.1  # of a face's size: it was where it was looked at
+STEADY = 0.06  # disagreement up to which a face is believed
 _SAME = 0.5  # of a face's size: two that are nearer than this are one
 OUTER_EYES = (33, 263)  # the detector's points at the outer corners of the right and the left eye
 
@@ -23,6 +27,8 @@ class FoundFace:
     """A face in a photograph."""
 
     landmarks_px: Floats  # (478, 2) pixel centres at integers
+    #: By how much detections of the same face disagree, as a share of its size; NaN where it was looked at once.
+    unsteady: float = float("nan")
 
     @property
     def box(self) -> Floats:
@@ -46,12 +52,15 @@ def find_faces(image: Image, detector: LandmarkDetector) -> list[FoundFace]:
     detector: one that looks for several faces (`LandmarkDetector(faces=MOST_FACES)`).
     Looked for as the photograph is, then enlarged or with a border, turned, and in its parts.
     """
+    doubtful: list[FoundFace] = []
     for matrix, picture in _views(image):
-        seen = [_back(found, matrix) for found in detector.detect_all(picture)]
-        faces = _each_once([FoundFace(points) for points in seen])
-        if faces:
-            return sorted((_closely(image, face, detector) for face in faces), key=lambda face: face.centre[0])
-    return []
+        seen = [FoundFace(_back(found, matrix)) for found in detector.detect_all(picture)]
+        closer = _each_once([face for one in _each_once(seen) if (face := _closely(image, one, detector)) is not None])
+        steady = [face for face in closer if face.unsteady <= STEADY]
+        if steady:
+            return sorted(steady, key=lambda face: face.centre[0])
+        doubtful += closer
+    return sorted(doubtful, key=lambda face: face.unsteady)[:1] if doubtful else []
 
 
 def _views(image: Image) -> Iterator[tuple[Floats, Image]]:
@@ -97,18 +106,42 @@ def _each_once(faces: Sequence[FoundFace]) -> list[FoundFace]:
     return kept
 
 
-def _closely(image: Image, face: FoundFace, detector: LandmarkDetector) -> FoundFace:
-    """The face as it is seen in a square of its own, upright; as it was found where it is not seen there."""
+def _closely(image: Image, face: FoundFace, detector: LandmarkDetector) -> FoundFace | None:
+    """The face as it is seen in a square of its own, upright, and in that one's mirror image: the mean of both.
+
+    None where it is not seen there again: what was found is no face, or hardly one.
+    """
+    for _ in range(_LOOKS):
+        pair = [_once(image, face, detector, mirrored) for mirrored in (False, True)]
+        found = [points for points in pair if points is not None]
+        if not found:
+            return None
+        mean = FoundFace(np.asarray(np.mean(found, axis=0)))
+        apart = 2 * np.linalg.norm(found[0] - mean.landmarks_px, axis=1).mean() if len(found) == 2 else np.inf
+        moved = np.linalg.norm(face.centre - mean.centre) / face.size_px
+        face = FoundFace(mean.landmarks_px, float(apart / mean.size_px))
+        if moved < _SETTLED and face.unsteady <= STEADY:
+            break
+    return face
+
+
+def _once(image: Image, face: FoundFace, detector: LandmarkDetector, mirrored: bool) -> Floats | None:
+    """The points of the face in a square around it."""
     eyes = face.landmarks_px[list(OUTER_EYES)]
     roll = float(np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1])))
     factor = CLOSE_PX / (face.size_px * (1 + 2 * MARGIN))
     matrix = cv2.getRotationMatrix2D(tuple(face.centre.tolist()), roll, factor)
     matrix[:, 2] += (CLOSE_PX - 1) / 2 - face.centre
+    if mirrored:
+        matrix = np.array([[-1, 0, CLOSE_PX - 1], [0, 1.0, 0]]) @ np.vstack([matrix, [0, 0, 1]])
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     picture = cv2.warpAffine(image, matrix, (CLOSE_PX, CLOSE_PX), flags=how, borderMode=cv2.BORDER_REPLICATE)
-    seen = [FoundFace(_back(points, matrix)) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
-    near = [one for one in seen if np.linalg.norm(one.centre - face.centre) < _SAME * face.size_px]
-    return min(near, key=lambda one: float(np.linalg.norm(one.centre - face.centre))) if near else face
+    seen = [_back(points, matrix) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
+    away = [float(np.linalg.norm(FoundFace(points).centre - face.centre)) for points in seen]
+    if not seen or min(away) > _SAME * face.size_px:
+        return None
+    points = seen[int(np.argmin(away))]
+    return points[MIRROR_478] if mirrored else points
 
 
 def positions(faces: Sequence[FoundFace]) -> list[str]:

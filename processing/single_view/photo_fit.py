@@ -1,6 +1,8 @@
 """A face model fitted to photographs of a person: faces found, poses, Gauss-Newton steps, figures."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -8,18 +10,24 @@ from common.array_types import Floats
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 from processing.face_models.face_model import FaceModel
-from processing.face_models.fitting.face_state import identity_of
+from processing.face_models.fitting.face_state import ModelPoints, identity_of
 from processing.face_models.fitting.normal_equations import StepEquations
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
+from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
+from processing.single_view.appearance.face_pixels import FacePixels
+from processing.single_view.appearance.light_solution import NoLight
+from processing.single_view.appearance.lighting import Appearance
+from processing.single_view.appearance.lighting_fit import estimate_appearance
+from processing.single_view.appearance.pixel_term import BLURS_MM, PixelLook, PixelTerm
 from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.fitting.first_pose import first_pose
 from processing.single_view.fitting.landmark_places import builtin_places
-from processing.single_view.fitting.photo_figures import photo_figures
+from processing.single_view.fitting.photo_figures import FittedPhotograph, judge_photo_fit, photo_figures
 from processing.single_view.fitting.photo_landmarks import LandmarkTable, LandmarkTerm, table_68, table_dense
 from processing.single_view.fitting.photo_state import PhotoState, mean_state
-from processing.single_view.fitting.pose import POSE, PhotoPose
+from processing.single_view.fitting.pose import POSE, PhotoPose, model_rows
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
 from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 
@@ -42,6 +50,19 @@ def fit_photographs(
     return _PhotoFitting(model, photographs, settings or PhotoFitSettings(), detector).run(progress)
 
 
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What of a model every fit needs."""
+
+    landmarks: LandmarkTerm
+    pixels: FacePixels | None
+
+
+@lru_cache(maxsize=2)
+def _prepared(model: FaceModel, landmarks: str, pixels: bool) -> _Prepared:
+    return _Prepared(LandmarkTerm(model, landmark_table(model, landmarks)), FacePixels(model) if pixels else None)
+
+
 class _PhotoFitting:
     """Photographs of one person and a model on its way to them."""
 
@@ -56,22 +77,58 @@ class _PhotoFitting:
             raise DataError("no photograph was given; a fit needs one")
         self._model, self._photographs, self._settings = model, photographs, settings
         self._detector = detector
-        self._term = LandmarkTerm(model, landmark_table(model, settings.landmarks))
+        # Colours of a model without albedo are its light alone: it says little of shape, and costs as much.
+        ready = _prepared(model, settings.landmarks, settings.pixels and model.albedo is not None)
+        self._term, self._pixels = ready.landmarks, ready.pixels
         self._landmarks: list[Floats] = []
+        self._rng = np.random.default_rng(0)
 
     def run(self, progress: Progress) -> list[PhotoFit]:
         """Raises DataError, NoFace, PhotoFitError."""
         progress(0.0, "faces")
         self._landmarks = self._found()
-        progress(0.3, "poses")
-        state = self._start()
-        for number in range(self._settings.iterations):
-            progress(0.35 + 0.5 * number / self._settings.iterations, "landmarks")
-            equations = self._equations(state, settled=number >= self._settings.iterations // 2)
+        progress(0.2, "landmarks")
+        state, count = self._start(), self._settings.iterations
+        for number in range(count):
+            equations = self._equations(state, settled=number >= count // 2)
             state = state.moved(equations.increments(free=self._free))
-        equations = self._equations(state, settled=True)
+        appearances: list[Appearance | None] = [None] * state.scans
+        looks: list[PixelLook | None] = [None] * state.scans
+        if self._pixels is not None:
+            terms = [PixelTerm(self._pixels, photograph.image) for photograph in self._photographs]
+            for number, blur_mm in enumerate(BLURS_MM):
+                progress(0.4 + 0.5 * number / len(BLURS_MM), "colours")
+                appearances = [self._appearance(state, k) for k in range(state.scans)]
+                for term, appearance in zip(terms, appearances, strict=True):
+                    term.skin = None if appearance is None else appearance.skin
+                for _ in range(self._settings.pixel_looks):
+                    looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
+                    for _ in range(self._settings.pixel_iterations):
+                        equations = self._equations(state, settled=True, looks=looks)
+                        state = state.moved(equations.increments(free=self._free))
+        equations = self._equations(state, settled=True, looks=looks)
         progress(0.9, "measuring")
-        return self._results(state, equations)
+        return self._results(state, equations, appearances)
+
+    def _appearance(self, state: PhotoState, number: int) -> Appearance | None:
+        """None where too little of the face is seen."""
+        assert self._pixels is not None
+        camera, photograph = state.poses[number].camera(), self._photographs[number]
+        try:
+            return estimate_appearance(
+                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng
+            )
+        except NoLight:
+            return None
+
+    def _look(self, term: PixelTerm, state: PhotoState, number: int, blur_mm: float) -> PixelLook | None:
+        try:
+            return term.look(self._vertices(state, number), state.poses[number].camera(), blur_mm, rng=self._rng)
+        except NoLight:
+            return None
+
+    def _vertices(self, state: PhotoState, number: int) -> Floats:
+        return self._model.face(identity_of(self._model, state.scores), state.weights[number])
 
     @property
     def _free(self) -> list[bool]:
@@ -107,13 +164,20 @@ class _PhotoFitting:
             return _at(pose, float(np.exp((first * own + second * np.log(focal.distance_mm)) / (first + second))))
         return pose
 
-    def _equations(self, state: PhotoState, *, settled: bool) -> StepEquations:
+    def _equations(self, state: PhotoState, *, settled: bool, looks: Sequence[PixelLook | None] = ()) -> StepEquations:
         settings = self._settings
         equations = StepEquations(state, settings.prior, self._model.units, settled=settled)
         for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
             equations.add(number, *self._term.equations(pose, state.scores, state.weights[number], landmarks))
             if self._free[number]:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
+        for number, look in enumerate(looks):
+            if look is not None and self._pixels is not None:
+                pose, points = state.poses[number], ModelPoints(self._pixels.shapes)
+                places, change = points.derivatives(self._model, state.scores, state.weights[number])
+                moved = model_rows(pose, places, change)
+                found = look.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
+                equations.add(number, found.rows, found.residual, found.weight)
         return equations
 
     def _focal_rows(self, pose: PhotoPose, before: int) -> tuple[Floats, Floats, Floats]:
@@ -128,35 +192,34 @@ class _PhotoFitting:
         ])  # fmt: skip
         return rows, off, np.array([focal.sides_spread, focal.distance_spread]) ** -2.0
 
-    def _results(self, state: PhotoState, equations: StepEquations) -> list[PhotoFit]:
+    def _results(
+        self, state: PhotoState, equations: StepEquations, appearances: Sequence[Appearance | None]
+    ) -> list[PhotoFit]:
         spread = np.sqrt(np.diag(equations.covariance(self._free)).clip(0))
         count = len(state.scores)
         deviation, focal = spread[:count], spread[count:].reshape(state.scans, -1)[:, -1]
         identity = identity_of(self._model, state.scores)
         made = []
+        weak = self._settings.projection == "weak"
         for number, (pose, photograph) in enumerate(zip(state.poses, self._photographs, strict=True)):
-            vertices = self._model.face(identity, state.weights[number])
-            figures, review = photo_figures(
-                self._model, vertices, pose, self._landmarks[number], state.scores, deviation, float(focal[number])
-            )
+            pose = _at(pose, WEAK_DISTANCE_MM) if weak else pose
+            vertices, seen, appearance = self._vertices(state, number), self._landmarks[number], appearances[number]
+            off = self._term.off_px(pose, state.scores, state.weights[number], seen)
+            fitted = FittedPhotograph(
+                photograph.name, pose, vertices, seen, off if len(off) == 68 else off[MEDIAPIPE_TO_68], state.scores,
+                deviation, float(focal[number]), None if appearance is None else appearance.share,
+            )  # fmt: skip
+            figures = photo_figures(self._model, fitted)
+            review = judge_photo_fit(photograph.name, figures)
             camera = PhotoCamera(
                 pose.camera(photograph.name), self._settings.projection, photograph.focal_px is not None
             )
             made.append(
                 PhotoFit(
-                    identity,
-                    state.scores,
-                    deviation,
-                    state.weights[number],
-                    camera,
-                    vertices,
-                    np.zeros_like(vertices),
-                    self._landmarks[number],
-                    None,
-                    figures,
-                    review,
+                    identity, state.scores, deviation, state.weights[number], camera, vertices,
+                    np.zeros_like(vertices), seen, appearance, figures, review,
                 )
-            )
+            )  # fmt: skip
         return made
 
 

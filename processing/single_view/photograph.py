@@ -53,7 +53,9 @@ class PhotoFitSettings:
     projection: Projection = "perspective"
     prior: FitPrior = PHOTO_PRIOR
     focal: FocalPrior = field(default_factory=FocalPrior)
-    iterations: int = 12
+    iterations: int = 10  # by landmarks
+    pixel_looks: int = 2  # at each blur
+    pixel_iterations: int = 2  # each time
     pixels: bool = True  # whether colours are part of the fit, of a model that has an albedo
     corrective: bool = False  # whether the face may leave the model where colours say so
 

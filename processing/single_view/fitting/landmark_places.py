@@ -10,7 +10,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from common.array_types import Floats, Ints32
 from common.bounded.npz_files import read_npz
@@ -108,10 +107,3 @@ def read_places(path: Path) -> LandmarkPlaces:
 def builtin_places() -> LandmarkPlaces:
     """Those that come with Mien."""
     return read_places(FILE)
-
-
-def mirror_of(points_mm: Floats) -> Ints32:
-    """(N,) of each point the one that lies on the face's other side."""
-    other = points_mm * [-1.0, 1.0, 1.0]
-    cost = np.linalg.norm(points_mm[:, None] - other[None], axis=2)
-    return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int32)

@@ -13,6 +13,7 @@ from processing.single_view.fitting.landmark_places import SKIN_POINTS, Landmark
 from processing.single_view.fitting.pose import PhotoPose, model_rows, pixel_rows
 
 PIXEL_DEVIATION = 0.7  # px: what no detector tells apart, whatever the size of the face
+NEAR_SINE = 0.2  # of the yaw, from which on a side's landmarks are seen where they are
 ALONG_MM = 8.0  # by which a point of the outline may be off along it
 
 
@@ -117,12 +118,14 @@ class LandmarkTerm:
         if not len(self._sliding):
             return self._rows, self.table.barycentric
         rows, shares = self._rows.copy(), self.table.barycentric.copy()
-        seen = pose.seen(vertices_mm)
-        middle = seen[self._rows].mean(axis=(0, 1))
+        seen, towards = pose.seen(vertices_mm), towards_camera(pose)
+        right, up = picture_axes(pose.R)
         for number in self._sliding.tolist():
+            side = np.sign(number - JAW // 2)  # 1: the subject's left, which an upright picture has at its right
+            if side * towards[0] > NEAR_SINE:
+                continue  # the near side is seen whole: no outline
             line = self._outline[number]
-            own = seen[self._rows[number]].mean(axis=0) - middle
-            away = (seen[line] - middle) @ own
+            away = seen[line] @ (side * right if side else -up)
             rows[number], shares[number] = line[away.argmax()], [1.0, 0, 0]
         return rows, shares
 

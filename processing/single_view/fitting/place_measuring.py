@@ -7,12 +7,12 @@ import numpy as np
 from common.array_types import Floats, Ints32, Ints64
 from processing.geometry.mesh import Surface, submesh
 from processing.geometry.topology import topology_id
+from processing.landmarks.mirror_478 import MIRROR_478
 from processing.single_view.fitting.landmark_places import (
     FACTORS,
     SINES,
     SKIN_POINTS,
     LandmarkPlaces,
-    mirror_of,
     picture_axes,
     view_terms,
 )
@@ -60,9 +60,7 @@ def solve_places(template: Template, seen: Observations) -> LandmarkPlaces:
     eyes = template.landmark_points(average)[[36, 45]]
     near = (template.parts == SKIN) & (average[:, 2] > eyes[:, 2].min() - 60) & (average[:, 1] > eyes[:, 1].min() - 130)
     candidates = np.flatnonzero(near)
-    coarse = candidates[:: max(1, len(candidates) // 1500)]
-    start = average[coarse[_costs(seen, frontal, coarse).argmin(axis=1)]]
-    mirror = mirror_of(start)
+    mirror = MIRROR_478[:SKIN_POINTS]
     other = mirrored(template)[0]
     costs = _costs(seen, frontal, candidates)  # (468, C)
     place = np.full(len(average), -1)
@@ -72,7 +70,7 @@ def solve_places(template: Template, seen: Observations) -> LandmarkPlaces:
     best = candidates[both.argmin(axis=1)]
     triangles, barycentric = _refined(template, seen, frontal, best, mirror)
     points = np.einsum("nk,nkd->nd", barycentric, average[mesh.triangles[triangles]])
-    return _with_errors(template, seen, towards, triangles, barycentric, points, mirror_of(points))
+    return _with_errors(template, seen, towards, triangles, barycentric, points, mirror)
 
 
 def _costs(seen: Observations, which: Ints64, candidates: Ints64) -> Floats:
