@@ -3,16 +3,17 @@
 import cv2
 import numpy as np
 
-from common.array_types import Image
+from common.array_types import Bools, Floats, Image
 from processing.face_models.face_model import FaceModel
 from processing.geometry import rendering
+from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh, Surface, submesh
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 from processing.scan_quality.verdict_heading import PAPER_BGR, verdict_heading
 from processing.single_view.photograph import PhotoFit, Photograph
-from processing.template.template import SKIN
+from processing.template.template import MOUTH_INTERIOR, SKIN
 
-_HEIGHT_PX = 480
+_HEIGHT_PX, _TURNED_PX = 480, 240
 _YAWS_DEG = (-60.0, 0.0, 60.0)
 _ROOM = 1.7  # the part of the photograph that is shown, by the face's size
 _DETECTED, _FITTED = (60, 200, 60), (40, 40, 230)
@@ -24,11 +25,11 @@ def fit_picture(model: FaceModel, photograph: Photograph, fit: PhotoFit) -> Imag
     crop, matrix = _cropped(photograph, fit)
     camera = fit.camera.camera
     K = np.vstack([matrix, [0, 0, 1]]) @ camera.K
-    small = type(camera)(K, camera.R, camera.t, crop.shape[1], crop.shape[0])
-    face, _ = submesh(mesh, (model.topology.frontal & (model.topology.parts == SKIN))[mesh.triangles].all(axis=1))
-    drawn = rendering.render(Surface(mesh), small, supersample=1)
-    shown = rendering.render(Surface(face), small, supersample=1)
-    over: np.ndarray = (shown != np.array(rendering.BACKGROUND)).any(axis=2)
+    small = Camera(K, camera.R, camera.t, crop.shape[1], crop.shape[0])
+    front = model.topology.frontal & (model.topology.parts != MOUTH_INTERIOR)
+    face, _ = submesh(mesh, front[mesh.triangles].all(axis=1))
+    drawn = rendering.render(Surface(face), small, supersample=1)
+    over: Bools = (drawn != np.array(rendering.BACKGROUND)).any(axis=2)
     middle = small.project(model.topology.landmark_points(fit.vertices_mm)[[27, 30, 33, 8]])
     across = np.arange(crop.shape[1])[None] - np.interp(np.arange(crop.shape[0]), *_rising(middle))[:, None]
     half = np.where((over & (across > 0))[..., None], drawn, crop)
@@ -44,30 +45,26 @@ def fit_picture(model: FaceModel, photograph: Photograph, fit: PhotoFit) -> Imag
             cv2.circle(marked, (round(x * 8), round(y * 8)), 14, colour, -1, cv2.LINE_AA, 3)
     skin, _ = submesh(mesh, (model.topology.parts == SKIN)[mesh.triangles].all(axis=1))
     box, whole = rendering.bounds(skin), Surface(mesh)
-    turned = [
-        rendering.render(
-            whole, rendering.portrait_camera(box, yaw_deg=yaw, height_px=_HEIGHT_PX // 2 * 2), supersample=1
-        )
-        for yaw in _YAWS_DEG
-    ]
+    views = [rendering.portrait_camera(box, yaw_deg=yaw, height_px=_TURNED_PX) for yaw in _YAWS_DEG]
+    turned = [cv2.resize(rendering.render(whole, view, supersample=1), None, fx=2, fy=2) for view in views]
     row = rendering.beside([crop, half, marked, *turned])
     figures = fit.figures
     words = (
         f"{photograph.name}: landmarks {figures['landmark_percent']:.1f} %, focal {figures['focal_px']:.0f} px, yaw "
         f"{figures['yaw_deg']:.0f}, pitch {figures['pitch_deg']:.0f}, {figures['identity_rms']:.1f} deviations"
     )
-    heading = verdict_heading(fit.review, row.shape[1], most_reasons=2, row_px=22, margin_px=10)
+    heading = verdict_heading(fit.review, row.shape[1], most_reasons=2, row_px=22, margin_px=34)
     caption = np.full((26, row.shape[1], 3), PAPER_BGR, np.uint8)
     rendering.text(caption, words, (10, 17))
     return np.concatenate([heading, caption, row], axis=0)
 
 
-def _rising(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rising(points: Floats) -> tuple[Floats, Floats]:
     order = np.argsort(points[:, 1])
     return points[order, 1], points[order, 0]
 
 
-def _cropped(photograph: Photograph, fit: PhotoFit) -> tuple[Image, np.ndarray]:
+def _cropped(photograph: Photograph, fit: PhotoFit) -> tuple[Image, Floats]:
     """The face's part of a photograph, _HEIGHT_PX high, and the (2, 3) matrix from its pixels there."""
     low, high = fit.landmarks_px.min(axis=0), fit.landmarks_px.max(axis=0)
     side = float((high - low).max()) * _ROOM

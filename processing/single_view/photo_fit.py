@@ -25,7 +25,12 @@ from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.fitting.first_pose import first_pose
 from processing.single_view.fitting.landmark_places import builtin_places
 from processing.single_view.fitting.photo_figures import FittedPhotograph, judge_photo_fit, photo_figures
-from processing.single_view.fitting.photo_landmarks import LandmarkTable, LandmarkTerm, table_68, table_dense
+from processing.single_view.fitting.photo_landmarks import (
+    LandmarkTable,
+    LandmarkTerm,
+    table_68,
+    table_dense,
+)
 from processing.single_view.fitting.photo_state import PhotoState, mean_state
 from processing.single_view.fitting.pose import POSE, PhotoPose, model_rows
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
@@ -224,7 +229,7 @@ class _PhotoFitting:
 
 
 def landmark_table(model: FaceModel, which: str) -> LandmarkTable:
-    """Which of the detector's points a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
+    """The detector's points that a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
     places = places_on(model, builtin_places()) if which == "dense" else None
     return table_68(model) if places is None else table_dense(places)
 

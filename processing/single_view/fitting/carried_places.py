@@ -37,7 +37,7 @@ def places_on(model: FaceModel, places: LandmarkPlaces) -> LandmarkPlaces | None
     shares = found.barycentric.clip(0, 1)
     return LandmarkPlaces(
         topology.topology, np.flatnonzero(keep)[found.triangle].astype(np.int32),
-        shares / shares.sum(axis=1, keepdims=True), found.points_mm, own, places.bias, places.deviation, places.factors,
+        shares / shares.sum(axis=1, keepdims=True), found.points_mm, own, places.bias, places.deviation,
     )  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """Where on the built-in template the detector's 478 points lie, how far off they are, and how that goes with the view.
 
 A detected point lies where its place on the surface is seen, plus a bias that goes with the side from which the head is
-seen (far cheeks are guessed), plus an error. Errors of neighbours are alike: the covariance is a diagonal and a few
-factors. All in millimetres at the face, along the picture's axes turned so that the head is upright.
+seen (far cheeks are guessed), plus an error. All in millimetres at the face, along the picture's axes turned so that
+the head is upright.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,6 @@ POINTS = 478
 SKIN_POINTS = 468  # the rest are the irises'
 FILE = Path(__file__).parent / "data" / "landmark_places.npz"
 SINES = np.sin(np.radians([-80.0, -60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0, 80.0]))  # of the yaw, for deviations
-FACTORS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,6 @@ class LandmarkPlaces:
     landmarks_mm: Floats  # (68, 3) Multi-PIE's, on the same
     bias: Floats  # (10, 468, 2) mm: coefficients of `view_terms`; to the right and up
     deviation: Floats  # (9, 468, 2) mm, at SINES of the yaw
-    factors: Floats  # (468, 2, K) errors that points have together, in deviations
 
     def __post_init__(self) -> None:
         wanted: dict[str, tuple[int, ...]] = {
@@ -56,12 +54,6 @@ class LandmarkPlaces:
         at = np.interp(towards[0], SINES, np.arange(len(SINES)))
         low = min(int(at), len(SINES) - 2)
         return np.asarray((low + 1 - at) * self.deviation[low] + (at - low) * self.deviation[low + 1])
-
-    @cached_property
-    def whitening(self) -> tuple[Floats, Floats]:
-        """(936, K) orthonormal columns U and (K,) values s: I - U diag(s) U' makes errors in deviations independent."""
-        u, s, _ = np.linalg.svd(self.factors.reshape(2 * SKIN_POINTS, -1), full_matrices=False)
-        return u, 1 - 1 / np.sqrt(1 + np.square(s))
 
 
 def view_terms(towards: Floats) -> Floats:
@@ -86,7 +78,7 @@ def write_places(path: Path, places: LandmarkPlaces) -> None:
     """One small .npz."""
     small = {
         key: getattr(places, key).astype(np.float32)
-        for key in ("barycentric", "average_mm", "landmarks_mm", "bias", "deviation", "factors")
+        for key in ("barycentric", "average_mm", "landmarks_mm", "bias", "deviation")
     }
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, topology=np.array(places.topology), triangles=places.triangles, **small)

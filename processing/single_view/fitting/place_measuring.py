@@ -9,7 +9,6 @@ from processing.geometry.mesh import Surface, submesh
 from processing.geometry.topology import topology_id
 from processing.landmarks.mirror_478 import MIRROR_478
 from processing.single_view.fitting.landmark_places import (
-    FACTORS,
     SINES,
     SKIN_POINTS,
     LandmarkPlaces,
@@ -153,17 +152,7 @@ def _with_errors(
         near = np.exp(-0.5 * np.square((towards[:, 0] - sine) / (0.6 * apart)))
         capped = np.minimum(np.square(left), np.square(12.0))
         deviation[k] = np.sqrt(np.tensordot(near, capped, axes=1) / near.sum()).clip(0.3)
-    places = LandmarkPlaces(
-        topology_id(template.mesh), triangles, barycentric, points,
-        template.landmark_points(template.mesh.vertices_mm), bias, deviation, np.zeros((SKIN_POINTS, 2, FACTORS)),
-    )  # fmt: skip
-    scaled = np.stack([one / places.deviation_mm(side) for one, side in zip(left, towards, strict=True)]).clip(-4, 4)
-    flat = scaled.reshape(len(scaled), -1)
-    _, values, axes = np.linalg.svd(flat, full_matrices=False)
-    variance = np.square(values) / len(flat)
-    # What the factors leave is the points' own: probabilistic principal components (Tipping and Bishop 1999).
-    own = max((flat.var() * flat.shape[1] - variance[:FACTORS].sum()) / flat.shape[1], 0.02)
-    factors = (axes[:FACTORS].T * np.sqrt((variance[:FACTORS] / own - 1).clip(0))).reshape(SKIN_POINTS, 2, FACTORS)
     return LandmarkPlaces(
-        places.topology, triangles, barycentric, points, places.landmarks_mm, bias, deviation * np.sqrt(own), factors
-    )
+        topology_id(template.mesh), triangles, barycentric, points,
+        template.landmark_points(template.mesh.vertices_mm), bias, deviation,
+    )  # fmt: skip
