@@ -1,7 +1,7 @@
 """A face model fitted to photographs, beside the truth, and beside FaceScape's own fitter.
 
-`--model`: a face model over the built-in template, as `face_study_model.py` makes one. `--set DIR`: photographs of people
-of known shape as `known_truth.py` makes them (without: `--people` people of `--seed` are made first, minutes).
+`--model`: a face model over the built-in template, as `face_study_model.py` makes one. `--set DIR`: photographs of
+people of known shape as `known_truth.py` makes them (without: `--people` people of `--seed` are made first, minutes).
 `--facescape DIR`: a checkout of github.com/zhuhao-nju/facescape; `fit_kp2d` gets the same
 model by `mien model export --format facescape`, the same 68 landmarks, and a process of its own.
 
