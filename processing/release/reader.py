@@ -22,7 +22,7 @@ from common.take_codes import TakeLabel
 from processing.files.displacement_png import read_displacement_png
 from processing.files.morph_targets.morph_target_model import TopologyArrays
 from processing.release.formats.errors import ReleaseError
-from processing.release.formats.manifest import Manifest, read_manifest
+from processing.release.formats.manifest import MANIFEST, Manifest, read_manifest
 from processing.release.formats.released_files import (
     CAMERAS,
     DISPLACEMENT,
@@ -233,3 +233,20 @@ class ReleaseFolder:
                 f"{path} is not in {self.folder}; fetch it, or see {MISSING.path} for why it is not released"
             )
         return found
+
+
+def refused_pictures(folder: Path) -> tuple[frozenset[str], str]:
+    """Folders of subjects whose faces may not be shown in pictures made anew, and what the folder is, in words.
+
+    Of a release: those who are not on its list of the publishable, whose eyes are in coarse blocks, and of whom it says
+    that they have withdrawn. Of a folder that is no release: nobody; who has agreed to what, its owner knows.
+    Raises ManifestError for a release whose manifest cannot be read.
+    """
+    if not (folder / MANIFEST).is_file():
+        return frozenset(), "folder"
+    release = ReleaseFolder(folder)
+    there = {take.index for take in release.takes}
+    version = release.manifest.version
+    gone = {stone.index for stone in release.manifest.tombstones if stone.concerns(version) and not stone.of_model}
+    refused = (there - release.publishable) | (there & release.mosaicked) | (there & gone)
+    return frozenset(str(index) for index in refused), f"release {release.manifest.name}-{version}"

@@ -25,6 +25,7 @@ from processing.template.template import EYE
 TEXTURE_PX = 1024
 _PURPOSE = 4  # of a subject's random numbers; face_study has those before
 _AGE_DEPTH_MM = 0.3  # of folds that stay in an old face at rest
+_YOUNG = 0.35  # of an old face's wrinkles, as deep are a young one's where it moves
 _PORES = 0.6  # of what stereo is given to match, as much is in a usual face
 
 
@@ -39,6 +40,13 @@ class FaceAppearance:
     @cached_property
     def _paint(self) -> Floats32:
         return paint_face(self.places, self.look)
+
+    @cached_property
+    def _at_rest(self) -> Floats32:
+        """(N,) mm of displacement whatever the face does."""
+        noise = NoiseField(self.look.seed + 1)
+        pores = _PORES * pore_displacement(self.places, noise)
+        return np.asarray(pores + self.look.lines * _AGE_DEPTH_MM * _folds(self.places, noise), np.float32)
 
     def texture(self, vertices_mm: Floats | None = None) -> Image:
         """(S, S, 3) sRGB, RGB order, without light; row 0 is v = 1.
@@ -57,14 +65,13 @@ class FaceAppearance:
 
     def displacement(self, vertices_mm: Floats | None = None) -> DisplacementMap:
         """Pores, what age has drawn, and wrinkles where the skin of `vertices_mm` (V, 3) is squeezed; mm."""
-        places, noise = self.places, NoiseField(self.look.seed + 1)
-        height = _PORES * pore_displacement(places, noise)
-        height += self.look.lines * _AGE_DEPTH_MM * _folds(places, noise)
+        places, height = self.places, self._at_rest
         if vertices_mm is not None:
             mesh = self.subject.template.mesh
             lost = 1 - mesh.with_vertices(vertices_mm).vertex_areas / _areas(mesh, self.subject.neutral_mm)
             squeeze = places.texels.interpolate(mesh, np.clip(lost, 0, 1))
-            height += wrinkle_displacement(places, squeeze, noise)
+            wrinkles = wrinkle_displacement(places, squeeze, NoiseField(self.look.seed + 1))
+            height = height + (_YOUNG + (1 - _YOUNG) * self.look.lines) * wrinkles
         image = np.asarray(places.texels.image(height.astype(np.float32)), np.float32)
         return DisplacementMap(image, np.asarray(places.texels.image(places.texels.inside), np.bool_))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.array_types import Floats
 
-_LIGHT, _DARK = np.array([0.64, 0.44, 0.35]), np.array([0.16, 0.085, 0.055])
+_LIGHT, _DARK = np.array([0.66, 0.47, 0.37]), np.array([0.15, 0.088, 0.058])
 _BLACK, _BROWN, _FAIR = np.array([0.018, 0.014, 0.012]), np.array([0.065, 0.038, 0.022]), np.array([0.28, 0.18, 0.09])
 _GREY = np.array([0.30, 0.295, 0.29])
 _IRISES = np.array([[0.085, 0.045, 0.022], [0.12, 0.085, 0.045], [0.10, 0.12, 0.07], [0.14, 0.20, 0.27]])
@@ -43,7 +43,7 @@ class FaceLook:
         male = gender == "male"
         old = float(np.clip((age - 25) / 50, 0, 1))
         melanin = float(rng.beta(1.1, 1.3))
-        skin = _LIGHT ** (1 - melanin) * _DARK**melanin * np.exp(rng.normal(0, [0.03, 0.05, 0.07]))
+        skin = _LIGHT ** (1 - melanin) * _DARK**melanin * np.exp(rng.normal(0, [0.03, 0.04, 0.06]))
         fair = float(np.clip(rng.normal(0.35, 0.3), 0, 1)) * (1 - melanin) ** 2
         hair = (_BROWN ** (1 - melanin) * _BLACK**melanin) * (1 - fair) + _FAIR * fair
         grey = float(np.clip(rng.normal(1.3 * old - 0.25, 0.15), 0, 0.85))
@@ -70,7 +70,7 @@ class FaceLook:
             shadow=0.5 * made_up * float(rng.random()),
             blush=float(rng.uniform(0.2, 0.7) + 0.3 * made_up),
             freckles=float(rng.uniform(0.0, 1.0) * (1 - 0.7 * melanin)),
-            uneven=float(rng.uniform(0.5, 1.3) + 0.4 * old),
+            uneven=float(rng.uniform(0.35, 0.9) + 0.25 * old),
             stubble=0.65 * bearded,
             moustache=0.5 * bearded * float(rng.random()),
             brow=brow,

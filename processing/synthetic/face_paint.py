@@ -35,15 +35,17 @@ def paint_face(places: FacePlaces, look: FaceLook) -> Floats32:
     color = _skin(places, look, noise)
     color = _made_up(places, look, color)
     brow = _brows(p, look) * np.clip(0.85 + 0.5 * noise(p * _stretch(2.4), 1.1, 5), 0.15, 1)
-    hair = np.maximum(_hair(p, look, noise), brow)
-    hair = np.where(places.masks["ears"] > 0.3, np.float32(0), hair).astype(np.float32)
+    cap = np.asarray(_hair(p, look, noise) * (places.masks["ears"] < 0.3), np.float32)
     strand = np.exp(0.16 * noise(p * _stretch(0.35), 1.0, 6) + 0.16 * noise(p, 2.0, 7))[:, None]
-    color = color * (1 - 0.92 * hair[:, None]) + 0.92 * hair[:, None] * look.hair.astype(np.float32) * strand
+    # Brows keep their colour longer than the head's hair.
+    for share, tone in ((brow, np.minimum(look.hair, 0.5 * look.hair + 0.02)), (cap, look.hair)):
+        color = color * (1 - 0.92 * share[:, None]) + 0.92 * share[:, None] * tone.astype(np.float32) * strand
     lash = _lashes(places, look)[:, None]
     color = color * (1 - lash) + lash * np.minimum(look.hair, 0.03).astype(np.float32)
     color[places.parts == EYE] = _whites(places)
     mouth = places.parts == MOUTH_INTERIOR
-    color[mouth] = np.array(_MOUTH, np.float32) * np.exp(0.1 * noise(p[mouth], 3.0, 8))[:, None]
+    deep = 0.25 + 0.75 * _rise(p[mouth, 2], 60, 95)
+    color[mouth] = np.array(_MOUTH, np.float32) * (deep * np.exp(0.1 * noise(p[mouth], 3.0, 8)))[:, None]
     return np.asarray(np.clip(color, 0.004, 0.92), np.float32)
 
 
@@ -91,7 +93,7 @@ def _skin(places: FacePlaces, look: FaceLook, noise: NoiseField) -> Floats32:
     # Blood: cheeks, nose, ears, chin; yellow forehead.
     red = 0.8 * _bump(x, 42, 17) * _bump(y, -5, 19) + 0.7 * _bump(x, 0, 14) * _bump(y, 4, 14) * _rise(z, 95, 108)
     red = np.clip(red * front + 0.4 * places.masks["ears"] + 0.25 * _bump(x, 0, 18) * _bump(y, -78, 12) * front, 0, 1)
-    color = color * (1 - (0.16 + 0.22 * look.blush) * red[:, None] * np.array([0.15, 1.0, 0.9], np.float32))
+    color = color * (1 - (0.06 + 0.18 * look.blush) * red[:, None] * np.array([0.15, 1.0, 0.9], np.float32))
     # Thin skin round the eyes.
     ring = np.exp(-(((places.lash - 4) / 6) ** 2)) * (places.lash < 19)
     below = ring * _rise(-y, -_EYE_Y, -_EYE_Y + 6)
@@ -101,7 +103,7 @@ def _skin(places: FacePlaces, look: FaceLook, noise: NoiseField) -> Floats32:
     if look.lines > 0.05:
         fold = _bump(x - 0.42 * (-14 - y), 22, 1.6) * _rise(-y, 10, 18) * _rise(y, -52, -40) * front
         color = color * (1 - 0.28 * look.lines * fold[:, None])
-        spots = np.clip(noise(p, 3.2, 21) - 2.3 + 0.7 * look.lines, 0, 1) * front
+        spots = np.clip(noise(p, 3.2, 21) - 2.6 + 0.6 * look.lines, 0, 1) * front
         color = color * (1 - 0.45 * look.lines * spots[:, None] * np.array([0.6, 0.9, 1.0], np.float32))
     freckles = np.clip(noise(p, 1.5, 4) - 2.6 + 1.3 * look.freckles, 0, 1) * _bump(y, 5, 28) * front
     color = color * (1 - 0.45 * freckles[:, None] * np.array([0.65, 0.95, 1.0], np.float32))
@@ -134,7 +136,7 @@ def _beard(places: FacePlaces, look: FaceLook, noise: NoiseField, color: Floats3
 
 def _made_up(places: FacePlaces, look: FaceLook, color: Floats32) -> Floats32:
     p = places.average_mm
-    inner = 1 - _rise(places.lining, 3.0, 5.5)  # behind the lips' line
+    inner = (1 - _rise(places.lining, 3.0, 5.5)) * _bump(p[:, 1], places.mouth_mm, 9.0)  # behind the lips' line
     lips = np.maximum(_rise(places.masks["lips"], 0.15, 0.75), inner)[:, None]
     own = color * np.array([0.86, 0.56, 0.58], np.float32)
     lipped = own * (1 - look.lipstick) + look.lipstick * look.lips.astype(np.float32)

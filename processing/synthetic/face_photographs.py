@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.array_types import Floats, Floats32, Image
+from common.array_types import Floats, Floats32, Image, Ints32
 from processing.errors import MeshError, ShapeError
 from processing.geometry.cameras import Camera
 from processing.geometry.image_sampling import sample_image
@@ -69,34 +69,39 @@ def studio_lighting() -> Floats:
 
 
 def drawn_lighting(rng: np.random.Generator) -> Floats:
-    """(9, 3) in the head frame: a key light before the face, a fill or a rim, a tint; a white front shows about 1."""
-    tint = np.exp(rng.normal(0, [0.05, 0.02, 0.06]))
-    level = rng.uniform(0.25, 0.5)
-    out = ambient(level * tint * np.exp(rng.normal(0, 0.04, 3)))
-    key = np.array([rng.normal(0, 0.7), rng.uniform(0.0, 0.9), 1.0])
-    out = out + lamp(key, rng.uniform(0.45, 0.75) * tint)
+    """(9, 3) in the head frame: a key light before the face, one beside it, a tint; a white front shows about 1.2."""
+    tint = np.exp(rng.normal(0, [0.04, 0.015, 0.05]))
+    out = ambient(rng.uniform(0.3, 0.55) * tint * np.exp(rng.normal(0, 0.03, 3)))
+    key = np.array([rng.normal(0, 0.6), rng.uniform(0.0, 0.8), 1.0])
+    out = out + lamp(key, rng.uniform(0.6, 0.9) * tint)
     side = np.array([rng.choice([-1.0, 1.0]), rng.uniform(-0.2, 0.4), rng.uniform(-0.5, 0.5)])
-    return np.asarray(out + lamp(side, rng.uniform(0.05, 0.3) * np.exp(rng.normal(0, 0.08, 3))))
+    return np.asarray(out + lamp(side, rng.uniform(0.05, 0.3) * np.exp(rng.normal(0, 0.06, 3))))
+
+
+def exposed_for(lighting: Floats, texture: Image) -> Floats:
+    """The same light (9, 3), brighter or weaker as a camera would set its exposure for a texture: half way to grey."""
+    level = float(_linear(texture).mean())
+    return lighting * float(np.clip((0.30 / max(level, 1e-3)) ** 0.5, 0.7, 2.0))
 
 
 def drawn_background(rng: np.random.Generator, width: int, height: int) -> Image:
     """(H, W, 3) BGR: plain, a slope of light, or something out of focus."""
     kind = rng.choice(["plain", "slope", "blurred"], p=[0.25, 0.3, 0.45])
-    base = rng.uniform(20, 235) + rng.normal(0, 12, 3)
+    base = rng.uniform(25, 230) + rng.normal(0, 9, 3)
     if kind == "plain":
         flat = np.ones((height, width, 1)) * base
     elif kind == "slope":
         y, x = np.mgrid[:height, :width] / max(width, height) - 0.5
         turn = rng.uniform(0, 2 * np.pi)
         slope = (x * np.cos(turn) + y * np.sin(turn))[..., None]
-        flat = base + slope * rng.normal(0, 90, 3) * np.array([1.0, 1.0, 1.0])
+        flat = base + slope * (rng.normal(0, 70) + rng.normal(0, 15, 3))
     else:
         cells = int(rng.integers(4, 14))
-        rough = (base + 55 * rng.standard_normal((cells, cells, 1)) + 22 * rng.standard_normal((cells, cells, 3))).clip(
+        rough = (base + 38 * rng.standard_normal((cells, cells, 1)) + 11 * rng.standard_normal((cells, cells, 3))).clip(
             0, 255
         )
         flat = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
-        flat = cv2.GaussianBlur(flat, (0, 0), max(width, height) * rng.uniform(0.01, 0.04))
+        flat = cv2.GaussianBlur(flat, (0, 0), max(width, height) * rng.uniform(0.02, 0.05))
     return np.asarray(flat.clip(0, 255) + 0.5, np.float64).clip(0, 255).astype(np.uint8)
 
 
@@ -126,7 +131,9 @@ class FacePhotography:
     @cached_property
     def _ball(self) -> tuple[Floats, float]:
         """A ball round the mesh: rays are begun at it, so that a lens far away costs no precision."""
-        used = self.mesh.vertices_mm[np.unique(self.mesh.triangles)]
+        is_used = np.zeros(len(self.mesh.vertices_mm), np.bool_)
+        is_used[self.mesh.triangles.ravel()] = True
+        used = self.mesh.vertices_mm[is_used]
         centre = (used.min(axis=0) + used.max(axis=0)) / 2
         return centre, 1.01 * float(np.linalg.norm(used - centre, axis=1).max()) + 1.0
 
@@ -201,40 +208,47 @@ class FacePhotography:
             stop = min(top + step, camera.height)
             rows = top - 0.5 + (np.arange((stop - top) * s) + 0.5) / s
             grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-            color, hit = self._seen(camera, grid, light, gloss)
-            shape = (stop - top, s, width, s)
-            radiance[top:stop] = color.reshape(*shape, 3).mean(axis=(1, 3))
-            cover[top:stop] = hit.reshape(shape).mean(axis=(1, 3))
+            tall = self._seen(camera, grid, light, gloss).reshape((stop - top) * s, width * s, 4)
+            small = tall if s == 1 else cv2.resize(tall, (width, stop - top), interpolation=cv2.INTER_AREA)
+            radiance[top:stop], cover[top:stop] = small[..., :3], small[..., 3]
         return radiance, cover
 
-    def _seen(self, camera: Camera, grid: Floats, light: Floats, gloss: float) -> tuple[Floats32, Floats32]:
-        """What is seen at (N, 2) px: linear RGB (N, 3), black beside the face, and 1 where the face is (N,)."""
+    def _seen(self, camera: Camera, grid: Floats, light: Floats, gloss: float) -> Floats32:
+        """(N, 4) what is seen at (N, 2) px: linear RGB and 1; beside the face 0."""
         directions = camera.rays(grid)
         centre, radius = self._ball
         start = camera.centre + max(float(np.linalg.norm(camera.centre - centre)) - radius, 0.0) * directions
         _, triangle, weight = self.surface.cast(start, directions)
         hit = np.flatnonzero(triangle >= 0)
-        color = np.zeros((len(grid), 3), np.float32)
+        seen = np.zeros((len(grid), 4), np.float32)
         t, w = triangle[hit], weight[hit]
         corners = self.mesh.triangles[t]
-        normal = np.einsum("nk,nkd->nd", w, self.mesh.vertex_normals[corners])
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
-        uv = self._uvs(t, w)
-        open_sky = np.einsum("nk,nk->n", w, self.openness[corners])
-        in_camera = normal @ camera.R.T
-        shade = (sh_basis(in_camera) @ light).clip(LEAST_SHADING) * open_sky[:, None]
+        in_camera = _mixed(self.mesh.vertex_normals, corners, w) @ camera.R.T
+        in_camera /= np.sqrt((in_camera * in_camera).sum(axis=1, keepdims=True)).clip(1e-9)
+        uv = _mixed(self._uvs[0], self._uvs[1][t], w)
+        open_sky = _mixed(self.openness[:, None], corners, w)
+        shade = (sh_basis(in_camera) @ light).clip(LEAST_SHADING) * open_sky
         out = sample_image(self._linear_texture, _texels(uv, len(self.texture))) * shade
         if gloss > 0:
             factor = 1.0 if self.gloss is None else sample_image(self.gloss, _texels(uv, len(self.gloss)))
-            out = out + (gloss * factor * open_sky * _lobe(in_camera, directions[hit] @ camera.R.T, light))[:, None]
-        color[hit] = out
-        return color, (triangle >= 0).astype(np.float32)
+            lobe = _lobe(in_camera, directions[hit] @ camera.R.T, light)
+            out = out + (gloss * factor * open_sky[:, 0] * lobe)[:, None]
+        seen[hit, :3], seen[hit, 3] = out, 1
+        return seen
 
-    def _uvs(self, triangle: NDArray[np.int32], weight: Floats) -> Floats:
-        uvs, corners = self.mesh.uvs, self.mesh.uv_triangles
-        if uvs is None or corners is None:
+    @cached_property
+    def _uvs(self) -> tuple[Floats, Ints32]:
+        if self.mesh.uvs is None or self.mesh.uv_triangles is None:
             raise MeshError("the mesh has no UVs")
-        return np.asarray(np.einsum("nk,nkd->nd", weight, uvs[corners[triangle]]))
+        return self.mesh.uvs, self.mesh.uv_triangles
+
+
+def _mixed(values: NDArray[np.floating], corners: Ints32, weight: Floats) -> Floats:
+    """(V, K) values at (N, 3) corners and barycentric coordinates -> (N, K)."""
+    out = values[corners[:, 0]] * weight[:, :1]
+    out += values[corners[:, 1]] * weight[:, 1:2]
+    out += values[corners[:, 2]] * weight[:, 2:]
+    return np.asarray(out, np.float64)
 
 
 def photograph_face(

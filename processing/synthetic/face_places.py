@@ -28,6 +28,7 @@ class FacePlaces:
     masks: dict[str, Floats32]  # "lips", "ears", "eyelids", "face" -> (N,) in 0..1
     lash: Floats32  # (N,) mm from the nearest place of an eye, at most FAR_MM; of what is no skin FAR_MM
     lining: Floats32  # (N,) the same of the mouth's inside
+    mouth_mm: float  # y of the line between the lips
 
     @property
     def size_px(self) -> int:
@@ -48,7 +49,8 @@ def face_places(template: Template, size_px: int) -> FacePlaces:
     """
     texels = texels_of(template.mesh, size_px)
     own = template.mesh.triangles[texels.triangle]
-    parts = np.where((template.parts[own] == SKIN).any(axis=1), SKIN, template.parts[own].max(axis=1)).astype(np.int8)
+    share = [((template.parts[own] == part) * texels.barycentric).sum(axis=1) for part in (SKIN, EYE, MOUTH_INTERIOR)]
+    parts = np.argmax(share, axis=0).astype(np.int8)
     builtin, topology, head = default_template(), template_topology(), load_head()
     masks = {k: topology.refinement(head.masks[k][topology.control]).clip(0, 1).astype(np.float32) for k in _MASKS}
     if template is builtin:
@@ -61,7 +63,8 @@ def face_places(template: Template, size_px: int) -> FacePlaces:
         at = {name: np.einsum("nk,nk->n", weight, mask[corners]).astype(np.float32) for name, mask in masks.items()}
         average = np.einsum("nk,nkd->nd", weight, builtin.mesh.vertices_mm[corners]).astype(np.float32)
     lash, lining = (_away(builtin, average, parts, part) for part in (EYE, MOUTH_INTERIOR))
-    return FacePlaces(texels, average, parts, at, lash, lining)
+    line = float(builtin.landmark_points(builtin.mesh.vertices_mm)[[62, 66], 1].mean())
+    return FacePlaces(texels, average, parts, at, lash, lining, line)
 
 
 def _on_builtin(template: Template, builtin: Template) -> Floats:

@@ -28,6 +28,8 @@ TRAITS = 10  # numbers, each of variance about 1, that sum an identity up: what 
 ICT_SPREAD, ICT_MOST = 0.8, 2.2  # of the coefficients of ICT's identities, which are standardised
 _APART = 0.6  # of jawOpen, in which a topology is thinned out: closed lips would be taken for each other
 _SEED = 17
+_INWARDS = 0.97  # of a thinned triangle's corners, where their UVs are read: on its own side of a seam
+_SEAM = 0.15  # of the map's side: a triangle that is larger there lies over a seam
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,7 @@ def _thinned(
     sampled = sparse.csr_array((found.barycentric.clip(0, 1).ravel(), (rows, corners.ravel())), shape=shape)
     nearest = np.take_along_axis(corners, found.barycentric.argmax(axis=1)[:, None], axis=1)[:, 0]
     parts = template.parts[nearest]
-    mesh = Mesh(sampled @ average_mm, thin.triangles)
+    mesh = Mesh(sampled @ average_mm, thin.triangles, *_uvs_on(template, posed, thin))
     landmarks = template.landmark_points(average_mm)
     at, barycentric = place_landmarks(mesh, landmarks, (parts[mesh.triangles] == 0).all(axis=1))
     expressions = {
@@ -188,3 +190,23 @@ def _thinned(
     return from_mesh(
         f"{template.name}-{len(parts)}", mesh, at, barycentric, parts=parts, expressions=expressions
     ), sampled
+
+
+def _uvs_on(template: Template, posed: Mesh, thin: Mesh) -> tuple[Floats | None, Ints32 | None]:
+    """UVs of a thinner mesh that lies on `posed`, each triangle's own: (3 T', 2) and (T', 3).
+
+    A triangle over a seam shows one place of the map alone.
+    """
+    uvs, uv_triangles = template.mesh.uvs, template.mesh.uv_triangles
+    if uvs is None or uv_triangles is None:
+        return None, None
+    corners = thin.vertices_mm[thin.triangles]
+    inwards = _INWARDS * corners + (1 - _INWARDS) * corners.mean(axis=1, keepdims=True)
+    found = Surface(posed).closest(inwards.reshape(-1, 3))
+    at = np.einsum("nk,nkd->nd", found.barycentric.clip(0, 1), uvs[uv_triangles[found.triangle]]).reshape(-1, 3, 2)
+    middle = at.mean(axis=1, keepdims=True)
+    at = middle + (at - middle) / _INWARDS
+    torn = np.ptp(at, axis=1).max(axis=1) > _SEAM
+    at[torn] = at[torn][:, :1]
+    triangles: Ints32 = np.arange(3 * len(at), dtype=np.int32).reshape(-1, 3)
+    return at.reshape(-1, 2).clip(0, 1), triangles

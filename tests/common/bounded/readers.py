@@ -309,6 +309,17 @@ def _looked(path: Path) -> Any:
     return look(str(path), False)
 
 
+def _truth(path: Path) -> Any:
+    from processing.evaluation.benchmark_files import read_truth
+
+    return read_truth(path.with_suffix(".ply"))
+
+
+def _truth_arrays() -> bytes:
+    face = {"vertices_mm": np.eye(3), "topology": np.array("3-a"), "landmarks_mm": np.zeros((68, 3))}
+    return _npz(**face, face=np.ones(3, bool), centre_mm=np.zeros(3), pupil_mm=np.float64(63))
+
+
 def _settings(path: Path) -> Any:
     from db.settings import Settings
 
@@ -328,6 +339,8 @@ def _toml(text: str) -> Callable[[], list[bytes]]:
 SETTINGS = 'database = "sqlite:///x.sqlite"\nstore = "store"\n'
 PROTOCOL = 'name = "mine"\nversion = 1\n[[expression]]\nname = "neutral"\ninstruction = "Relax"\n'
 BODIES = '[[body]]\nname = "A"\nmatch = ["Canon *"]\nfile_s = 3.0\nnotes = "x"\n'
+BENCHMARK = '{"format": 1, "kind": "lab", "name": "b", "size_px": 256, "images": 1}'
+IMAGES = "name,subject,pose_deg,yaw_deg,pitch_deg,focal_px,expression,bin\n00_0_00,00,0,0,0,1200,1_neutral,0\n"
 BOARD = 'squares_x = 9\nsquares_y = 13\nsquare_mm = 20.0\nmarker_mm = 15.0\ndictionary = "5X5_100"\n'
 NUMBERS = " ".join(map(str, range(68)))
 _cameras_txt, _images_txt = _colmap(False, "cameras.txt"), _colmap(False, "images.txt")
@@ -351,6 +364,15 @@ READERS = {
     "vertices": Reader(
         "v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")
     ),
+    "benchmark": Reader(
+        "benchmark.json", _toml(BENCHMARK), _folder("processing.evaluation.benchmark_files:Benchmark.open"),
+        lambda: {"images.csv": IMAGES.encode()},
+    ),
+    "benchmark-table": Reader(
+        "images.csv", _toml(IMAGES), _folder("processing.evaluation.benchmark_files:Benchmark.open"),
+        lambda: {"benchmark.json": BENCHMARK.encode()},
+    ),
+    "benchmark-face": Reader("t.npz", lambda: [_truth_arrays()], _truth, lambda: {"t.ply": _meshes("ply")[0]}),
     "obj": Reader("m.obj", lambda: _meshes("obj"), _call("processing.files.obj:read_obj")),
     "ply": Reader("m.ply", lambda: _meshes("ply"), _call("processing.files.ply:read_ply")),
     "params": Reader(

@@ -24,6 +24,7 @@ from processing.files.take_folder import read_take
 from processing.release.formats.errors import ReleaseError
 from processing.release.holder.manifest_diff import compare
 from processing.release.holder.verify import verify
+from processing.release.reader import refused_pictures
 from processing.release.studio.export import build as build_module
 from processing.release.studio.export.build import BuildRequest, build_release
 from processing.release.studio.withdrawals.release_records import recorded
@@ -98,6 +99,8 @@ def test_the_texts_say_who_and_what(studio: Any, tmp_path: Path) -> None:
     folder = build_release(studio.records, "faces", tmp_path).folder
     assert (folder / "info_list.txt").read_text() == "1 f 34 01111\n2 - - 01111\n"
     assert (folder / "publishable_list.txt").read_text() == "1\n"
+    assert refused_pictures(folder) == ({"2"}, "release faces-1")
+    assert refused_pictures(tmp_path) == (frozenset(), "folder")
     assert f"2,{second},,,false,false,2" in (folder / "subjects.csv").read_text()
     missing = (folder / "missing.csv").read_text().splitlines()
     assert '1,3_mouth_stretch,1/dpmap/3_mouth_stretch.png,"not captured, or not accepted"' in missing
