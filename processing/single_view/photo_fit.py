@@ -1,7 +1,7 @@
 """A face model fitted to photographs of a person: faces found, poses, Gauss-Newton steps, figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,7 @@ from processing.single_view.appearance.face_pixels import FacePixels
 from processing.single_view.appearance.light_solution import NoLight
 from processing.single_view.appearance.lighting import Appearance
 from processing.single_view.appearance.lighting_fit import estimate_appearance
-from processing.single_view.appearance.pixel_term import BLURS_MM, PixelLook, PixelTerm
+from processing.single_view.appearance.pixel_term import PixelLook, PixelTerm
 from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.fitting.first_pose import first_pose
@@ -37,6 +37,8 @@ from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
 from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
+
+_DENSE = 5000  # places of the skin by which light and mask are told
 
 
 def fit_photographs(
@@ -61,6 +63,14 @@ class _Prepared:
 
     landmarks: LandmarkTerm
     pixels: FacePixels | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What is compared of a photograph at one blur, and the model there."""
+
+    pixels: PixelLook
+    points: ModelPoints
 
 
 @lru_cache(maxsize=2)
@@ -97,20 +107,22 @@ class _PhotoFitting:
         for number in range(count):
             equations = self._equations(state, settled=number >= count // 2)
             state = state.moved(equations.increments(free=self._free))
+        looks: list[_Look | None] = [None] * state.scans
         appearances: list[Appearance | None] = [None] * state.scans
-        looks: list[PixelLook | None] = [None] * state.scans
         if self._pixels is not None:
-            terms = [PixelTerm(self._pixels, photograph.image) for photograph in self._photographs]
-            for number, blur_mm in enumerate(BLURS_MM):
-                progress(0.4 + 0.5 * number / len(BLURS_MM), "colours")
-                appearances = [self._appearance(state, k) for k in range(state.scans)]
-                for term, appearance in zip(terms, appearances, strict=True):
-                    term.skin = None if appearance is None else appearance.skin
-                for _ in range(self._settings.pixel_looks):
-                    looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
-                    for _ in range(self._settings.pixel_iterations):
-                        equations = self._equations(state, settled=True, looks=looks)
-                        state = state.moved(equations.increments(free=self._free))
+            progress(0.4, "colours")
+            terms = []
+            for number, photograph in enumerate(self._photographs):
+                first = self._appearance(state, number)
+                skin = None if first is None else first.skin
+                terms.append(PixelTerm(self._pixels, photograph.image, count=self._settings.samples, skin=skin))
+            for number, blur_mm in enumerate(self._settings.blurs_mm):
+                progress(0.5 + 0.4 * number / len(self._settings.blurs_mm), "colours")
+                looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
+                for _ in range(self._settings.pixel_iterations):
+                    equations = self._equations(state, settled=True, looks=looks)
+                    state = state.moved(equations.increments(free=self._free))
+            appearances = [self._appearance(state, number) for number in range(state.scans)]
         equations = self._equations(state, settled=True, looks=looks)
         progress(0.9, "measuring")
         return self._results(state, equations, appearances)
@@ -121,16 +133,21 @@ class _PhotoFitting:
         camera, photograph = state.poses[number].camera(), self._photographs[number]
         try:
             return estimate_appearance(
-                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng
+                self._pixels, self._vertices(state, number), camera, photograph.image, rng=self._rng, dense=_DENSE
             )
         except NoLight:
             return None
 
-    def _look(self, term: PixelTerm, state: PhotoState, number: int, blur_mm: float) -> PixelLook | None:
+    def _look(self, term: PixelTerm, state: PhotoState, number: int, blur_mm: float) -> "_Look | None":
+        """None where too little of the face is seen."""
+        camera = state.poses[number].camera()
         try:
-            return term.look(self._vertices(state, number), state.poses[number].camera(), blur_mm, rng=self._rng)
+            look = term.look(self._vertices(state, number), camera, blur_mm, rng=self._rng)
         except NoLight:
             return None
+        used, corners = np.unique(look.corners, return_inverse=True)
+        look = replace(look, corners=corners.reshape(look.corners.shape).astype(np.int32))
+        return _Look(look, ModelPoints(term.pixels.shapes.subset(used)))
 
     def _vertices(self, state: PhotoState, number: int) -> Floats:
         return self._model.face(identity_of(self._model, state.scores), state.weights[number])
@@ -169,7 +186,7 @@ class _PhotoFitting:
             return _at(pose, float(np.exp((first * own + second * np.log(focal.distance_mm)) / (first + second))))
         return pose
 
-    def _equations(self, state: PhotoState, *, settled: bool, looks: Sequence[PixelLook | None] = ()) -> StepEquations:
+    def _equations(self, state: PhotoState, *, settled: bool, looks: "Sequence[_Look | None]" = ()) -> StepEquations:
         settings = self._settings
         equations = StepEquations(state, settings.prior, self._model.units, settled=settled)
         for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
@@ -177,11 +194,11 @@ class _PhotoFitting:
             if self._free[number]:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
         for number, look in enumerate(looks):
-            if look is not None and self._pixels is not None:
-                pose, points = state.poses[number], ModelPoints(self._pixels.shapes)
-                places, change = points.derivatives(self._model, state.scores, state.weights[number])
+            if look is not None:
+                pose = state.poses[number]
+                places, change = look.points.derivatives(self._model, state.scores, state.weights[number])
                 moved = model_rows(pose, places, change)
-                found = look.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
+                found = look.pixels.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
                 equations.add(number, found.rows, found.residual, found.weight)
         return equations
 

@@ -54,8 +54,10 @@ class PhotoFitSettings:
     prior: FitPrior = PHOTO_PRIOR
     focal: FocalPrior = field(default_factory=FocalPrior)
     iterations: int = 10  # by landmarks
-    pixel_looks: int = 2  # at each blur
-    pixel_iterations: int = 2  # each time
+    samples: int = 1500  # places of the face whose colours are compared
+    #: By which the photograph is blurred, coarse to fine; at each, what is compared is chosen anew.
+    blurs_mm: tuple[float, ...] = (4.0, 2.0, 1.2)
+    pixel_iterations: int = 3  # at each
     pixels: bool = True  # whether colours are part of the fit, of a model that has an albedo
     corrective: bool = False  # whether the face may leave the model where colours say so
 

@@ -15,6 +15,7 @@ DRAWING = "shows what is sent, said or wired; nothing to run"
 ROOT_RIGHTS = "installs on the machine as root"
 HARDWARE = "needs a camera body"
 SERVERS = "PostgreSQL's own programs"
+LIKENESSES = "photographs of people; tests/single_view runs the command"
 
 #: Document and beginning of a block -> why it cannot run here.
 NOT_RUN = {
@@ -52,6 +53,8 @@ NOT_RUN = {
     ("docs/operators.md", "mien studio serve --log-format"): "serve until they are ended; tests/common/guarding",
     ("docs/operators.md", "mien studio account add"): "needs a second manager; tests/controller/accounts calls each",
     ("docs/how-to/given-photographs.md", "subject/"): DRAWING,
+    ("docs/how-to/single-view.md", "mien face fit portrait.jpg --model"): LIKENESSES,
+    ("docs/how-to/single-view.md", "mien face fit portrait.jpg --focal-px"): LIKENESSES,
     ("docs/how-to/camera-backend.md", ".venv/bin/pytest"): RECIPE,
     ("docs/how-to/shutter-release.md", ".venv/bin/pytest"): RECIPE,
     ("docs/how-to/take-check.md", "    colour_cast.CHECK"): RECIPE,

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.spatial import Delaunay, cKDTree
 
 from common.array_types import Bools, Floats, Ints32
 from processing.errors import DataError
 from processing.face_models.bilinear_shapes import BilinearShapes
 from processing.face_models.face_model import FaceModel
+from processing.face_models.fitting.vertex_sampling import spread_vertices
 from processing.geometry.cameras import Camera
 from processing.geometry.mesh import Mesh
 from processing.geometry.vertex_rings import dilated
@@ -16,6 +18,8 @@ from processing.single_view.appearance.skin_colours import SkinColours
 from processing.single_view.appearance.visible_samples import VisibleSamples, visible_samples
 from processing.template.template import EYE, MOUTH_INTERIOR, SKIN
 
+CONTROL_MM = 5.0
+_AXIS_MM = 100.0  # behind the face's foremost point
 _EDGE_RINGS = 1  # around eyes and the mouth's inside, where lids and lips turn inwards
 
 
@@ -51,20 +55,47 @@ class FacePixels:
 
     @cached_property
     def vertices(self) -> Ints32:
-        """(N,) vertices of the counted triangles, ascending: what rows of equations are asked of."""
-        return np.unique(self.model.topology.mesh.triangles[self.counted]).astype(np.int32)
+        """(N,) vertices of the face, ascending, CONTROL_MM apart: how its places move is told by these alone.
 
-    @cached_property
-    def place(self) -> Ints32:
-        """(V,) which of `vertices` each vertex of the model is; -1: none."""
-        place = np.full(self.model.vertex_count, -1, np.int32)
-        place[self.vertices] = np.arange(len(self.vertices), dtype=np.int32)
-        return place
+        A model's shapes are smooth; to ask all its vertices would be six times the work.
+        """
+        mesh = self.model.topology.mesh
+        inside = np.zeros(len(mesh.vertices_mm), np.bool_)
+        inside[mesh.triangles[self.counted]] = True
+        return spread_vertices(mesh.vertices_mm, inside, CONTROL_MM)
 
     @cached_property
     def shapes(self) -> BilinearShapes:
         """The model at `vertices`."""
         return self.model.subset(self.vertices)
+
+    @cached_property
+    def _triangulation(self) -> Delaunay:
+        """Triangles between `vertices`, around an axis through the head."""
+        return Delaunay(self._unrolled(self.model.topology.mesh.vertices_mm[self.vertices]))
+
+    def _unrolled(self, points_mm: Floats) -> Floats:
+        """(N, 3) of the mean face -> (N, 2) mm: around the head's axis, and up."""
+        x, y, z = points_mm.T
+        middle = self.model.topology.mesh.vertices_mm[self.model.topology.face]
+        depth = float(middle[:, 2].max()) - _AXIS_MM
+        return np.stack([_AXIS_MM * np.arctan2(x - middle[:, 0].mean(), np.maximum(z - depth, 1.0)), y], axis=1)
+
+    def between(self, triangle: Ints32, barycentric: Floats) -> tuple[Ints32, Floats]:
+        """(M, 3) rows of `vertices` between which places of the mesh lie, and how much of each."""
+        mesh, triangulation = self.model.topology.mesh, self._triangulation
+        places = np.einsum("nk,nkd->nd", barycentric, mesh.vertices_mm[mesh.triangles[triangle]])
+        flat = self._unrolled(places)
+        found = triangulation.find_simplex(flat)
+        outside = np.flatnonzero(found < 0)
+        if len(outside):  # beyond the outermost vertices: the triangle whose middle is nearest
+            middles = triangulation.points[triangulation.simplices].mean(axis=1)
+            found[outside] = cKDTree(middles).query(flat[outside])[1]
+        transform = triangulation.transform[found]
+        two = np.einsum("nij,nj->ni", transform[:, :2], flat - transform[:, 2])
+        shares = np.c_[two, 1 - two.sum(axis=1)].clip(-0.5, 1.5)
+        corners = triangulation.simplices[found].astype(np.int32)
+        return corners, shares / shares.sum(axis=1, keepdims=True)
 
     @cached_property
     def colours(self) -> SkinColours:

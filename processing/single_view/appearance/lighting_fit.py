@@ -20,8 +20,8 @@ from processing.single_view.appearance.light_solution import (
 from processing.single_view.appearance.lighting import Appearance, Lighting, linear
 from processing.single_view.appearance.skin_mask import full, skin_mask
 
-SOLVED = 3000  # samples by which the light is told
-DENSE = 12_000  # and of the mask
+SOLVED = 1800  # samples by which the light is told
+DENSE = 6_000  # and of the mask
 BLUR_MM = 1.2
 _ROUNDS = 2  # of light and mask
 

@@ -33,7 +33,7 @@ from processing.single_view.appearance.sample_geometry import SampleGeometry, tr
 from processing.single_view.appearance.spherical_harmonics import sh_basis_gradient
 from processing.single_view.appearance.visible_samples import VisibleSamples
 
-SAMPLES = 3000  # of a photograph
+SAMPLES = 2000  # of a photograph
 #: Millimetres by which the photograph is blurred, coarse to fine.
 BLURS_MM = (4.0, 2.0)
 _REACH = 1.5  # deviations of the blur from what is not skin
@@ -55,8 +55,10 @@ class PixelLook:
 
     photograph: BlurredPhotograph
     samples: VisibleSamples  # M
-    corners: Ints32  # (M, 3) of their triangles, in `FacePixels.vertices`
-    local: Floats  # (M, 3) normals in their triangles' frames
+    corners: Ints32  # (M, 3) rows of `FacePixels.vertices` between which they lie
+    shares: Floats  # (M, 3) how much of each
+    beside_mm: Floats  # (M, 3) from there to the sample, camera's frame
+    local: Floats  # (M, 3) normals in the frames of the corners' triangles
     colours: SampleColours
     light: LightSolution
     independent: float  # 0..1 how many independent observations a sample is worth
@@ -96,7 +98,7 @@ class PixelLook:
     def _compared(
         self, places_mm: Floats, focal_px: float, middle_px: Floats
     ) -> tuple[SampleGeometry, Floats, Floats, SampleColours, Bools]:
-        geometry = SampleGeometry.of(places_mm, self.corners, self.samples.barycentric, self.local)
+        geometry = SampleGeometry(self.shares, places_mm[self.corners], self.beside_mm, self.local)
         points = geometry.points_mm
         pixels = focal_px * points[:, :2] / points[:, 2:] + middle_px
         seen, gradient, within = self.photograph.at(pixels)
@@ -160,20 +162,22 @@ class PixelTerm:
         depth = float(np.median(camera.depth(vertices_mm[self.pixels.vertices])))
         photograph = BlurredPhotograph.of(self._image, *_bounds(samples.pixel), blur_mm * float(camera.K[0, 0]) / depth)
         seen, _, within = photograph.at(samples.pixel)
-        triangles = mesh.triangles[samples.triangle]
         normals = smooth_normals(mesh, samples) @ camera.R.T
-        frames = triangle_frames(vertices_mm[triangles] @ camera.R.T)
+        corners, shares = self.pixels.between(samples.triangle, samples.barycentric)
+        places = camera.to_camera(vertices_mm[self.pixels.vertices])[corners]
+        own = np.einsum("nk,nkd->nd", samples.barycentric, vertices_mm[mesh.triangles[samples.triangle]])
+        beside = camera.to_camera(own) - np.einsum("nk,nkd->nd", shares, places)
         colours = SampleColours(seen, normals, mean, components, within.astype(np.float64))
         area = float(samples.area_mm2.mean()) if len(samples) else 1.0
         independent = min(1.0, area / (INDEPENDENT_MM**2 + 4 * np.pi * blur_mm**2))
         first = self.light is None
         self.light = solve_light(
-            colours, independent=independent, floor=self._floor, iterations=6 if first else 3,
+            colours, independent=independent, floor=self._floor, iterations=6 if first else 2,
             start=None if self.light is None else (self.light.coefficients, self.light.albedo),
         )  # fmt: skip
         return PixelLook(
-            photograph, samples, self.pixels.place[triangles], np.einsum("nkd,nd->nk", frames, normals), colours,
-            self.light, independent, self._strength, self._floor,
+            photograph, samples, corners, shares, beside, np.einsum("nkd,nd->nk", triangle_frames(places), normals),
+            colours, self.light, independent, self._strength, self._floor,
         )  # fmt: skip
 
 

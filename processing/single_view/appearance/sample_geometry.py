@@ -4,29 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.array_types import Floats, Ints32
+from common.array_types import Floats
 
 
 @dataclass(frozen=True, eq=False)
 class SampleGeometry:
-    """M samples of triangles whose corners are where they are now; camera's frame, mm.
+    """M samples near triangles whose corners are where they are now; camera's frame, mm.
 
-    A sample's normal is fixed in the frame of its triangle (normal, first edge): it turns as the triangle turns.
+    A sample keeps its place beside the triangle. Its normal is fixed in the triangle's frame (normal, first edge): it
+    turns as the triangle turns.
     """
 
     barycentric: Floats  # (M, 3)
     corners_mm: Floats  # (M, 3, 3)
+    beside_mm: Floats  # (M, 3) from the triangle's point to the sample
     local: Floats  # (M, 3) the normal in the triangle's frame
-
-    @classmethod
-    def of(cls, places_mm: Floats, corners: Ints32, barycentric: Floats, local: Floats) -> "SampleGeometry":
-        """places_mm: (N, 3).  corners: (M, 3) rows of it."""
-        return cls(barycentric, places_mm[corners], local)
 
     @property
     def points_mm(self) -> Floats:
         """(M, 3)"""
-        return np.asarray(np.einsum("nk,nkd->nd", self.barycentric, self.corners_mm))
+        return np.asarray(np.einsum("nk,nkd->nd", self.barycentric, self.corners_mm) + self.beside_mm)
 
     @property
     def frames(self) -> Floats:

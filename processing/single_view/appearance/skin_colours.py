@@ -13,9 +13,10 @@ from processing.geometry.mesh import Mesh
 #: RGB 0..255 of a face whose model has no albedo: lighting then takes the person's colour, and brows and lips are
 #: residuals like any other.
 PLAIN = (190.0, 145.0, 122.0)
-COMPONENTS = 40  # of the albedo's, at most: later ones are finer than what is looked at
+COMPONENTS = 24  # of the albedo's, at most: later ones are finer than what is looked at
 _KNOWN = 0.15  # of a texel's blurred colour must come from texels that the model colours
 _MARGIN = 3  # texels around the face's
+_NARROWEST = 1.0  # texels: a narrower blur is in the texels already
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class SkinColours:
         colours = np.concatenate([albedo.mean[None], albedo.components[: self.components]])[:, rows]
         colours[1:] *= albedo.deviations[: self.components, None, None].astype(np.float32)
         place = np.full(mask.shape, -1, np.int32)
-        if blur_mm > 0:
+        if blur_mm * self.texels_per_mm > _NARROWEST:
             colours, known = _blurred(colours, mask, blur_mm * self.texels_per_mm)
         else:
             known = mask
