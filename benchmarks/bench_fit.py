@@ -1,8 +1,8 @@
 """A face model fitted to photographs, beside the truth, and beside FaceScape's own fitter.
 
-`--set DIR`: photographs of people of known shape as `known_truth.py` makes them (without: `--people` people of `--seed`
-are made first, minutes). `--model`: a face model over the built-in template; without one, one of `--members` synthetic
-subjects is made (minutes). `--facescape DIR`: a checkout of github.com/zhuhao-nju/facescape; `fit_kp2d` gets the same
+`--model`: a face model over the built-in template, as `face_study_model.py` makes one. `--set DIR`: photographs of
+people of known shape as `known_truth.py` makes them (without: `--people` people of `--seed` are made first, minutes).
+`--facescape DIR`: a checkout of github.com/zhuhao-nju/facescape; `fit_kp2d` gets the same
 model by `mien model export --format facescape`, the same 68 landmarks, and a process of its own.
 
 `seconds` are those of the whole command for one photograph, from file to files; `series_seconds` those of a photograph
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from bench_model_fit import mien, study_model
+from bench_model_fit import mien
 from known_truth import Truth, make_set, read_truth, the_correspondence
 
 from processing.face_models.face_model import FaceModel
@@ -156,8 +156,7 @@ def by_facescape(checkout: Path, model: Path, truths: Sequence[Truth], folder: P
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--model", type=Path, help="a face model's file (built-in template)")
-    parser.add_argument("--members", type=int, default=100, help="of the model that is made without --model")
+    parser.add_argument("--model", type=Path, required=True, help="a face model's file (built-in template)")
     parser.add_argument("--set", type=Path, dest="truths", help="photographs of known shape")
     parser.add_argument("--seed", type=int, default=2, help="of the set that is made without --set")
     parser.add_argument("--people", type=int, default=12, help="of the set")
@@ -169,7 +168,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model_file = given.model or study_model(given.members, folder)
+        model_file = given.model.resolve()
         scores = Scores(read_model(model_file))
         set_ = given.truths or folder / "set"
         if given.truths is None:

@@ -126,7 +126,7 @@ class KnownTruth:
         people, template = self.people, self.template
         closed = people.control.vertices_mm
         fine = subdivide(Mesh(closed, people.control.triangles))
-        parts = _finer(people.template.parts, people.control.triangles, fine)
+        parts = finer(people.template.parts, people.control.triangles, fine)
         uvs = np.zeros((len(fine.vertices_mm), 2))
         mesh = template.mesh
         assert mesh.uvs is not None
@@ -136,13 +136,13 @@ class KnownTruth:
         corners = mesh.uvs[mesh.uv_triangles[which[found.triangle]]]
         uvs[here] = np.einsum("nk,nkd->nd", found.barycentric, corners)
         inside = parts == MOUTH_INTERIOR
-        teeth = _finer(self._teeth, people.control.triangles, fine) > 0
+        teeth = finer(self._teeth, people.control.triangles, fine) > 0
         uvs = uvs * SHARE + [0.0, 1 - SHARE]
         uvs[parts != SKIN, 0] = 1 - (1 - SHARE) / 2
         uvs[inside, 1] = np.where(teeth[inside], 0.87, 0.62)
         for side in (-1, 1):
             here = (parts == EYE) & (side * fine.vertices_mm[:, 0] > 0)
-            uvs[here, 1] = 0.49 * (1 - _off_axis_deg(fine.vertices_mm[here]) / 180)
+            uvs[here, 1] = 0.49 * (1 - off_axis_deg(fine.vertices_mm[here]) / 180)
         return _without_seams(Mesh(fine.vertices_mm, fine.triangles, uvs, fine.triangles))
 
     def _texture(self, number: int) -> tuple[Image, float]:
@@ -191,14 +191,14 @@ def _teeth(ict: Path) -> Floats:
     return np.isin(used, d["quads"][d["quad_material"] == _TEETH_MATERIAL]).astype(np.float64)
 
 
-def _off_axis_deg(eye_mm: Floats) -> Floats:
+def off_axis_deg(eye_mm: Floats) -> Floats:
     """(N,) 0..180 between straight ahead and each place of an eyeball, seen from the ball's middle."""
     fitted = np.linalg.lstsq(np.c_[2 * eye_mm, np.ones(len(eye_mm))], (eye_mm**2).sum(axis=1), rcond=None)[0]
     away = eye_mm - fitted[:3]
     return np.asarray(np.degrees(np.arccos(np.clip(away[:, 2] / np.linalg.norm(away, axis=1), -1, 1))))
 
 
-def _finer(values: np.ndarray, triangles: np.ndarray, fine: Mesh) -> np.ndarray:
+def finer(values: np.ndarray, triangles: np.ndarray, fine: Mesh) -> np.ndarray:
     """Values of vertices for the subdivided mesh: a new vertex has the lesser of its edge's ends'."""
     out = np.full(len(fine.vertices_mm), np.iinfo(np.int8).max, dtype=np.float64)
     out[: len(values)] = values

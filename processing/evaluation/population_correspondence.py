@@ -89,7 +89,7 @@ def correspond(
         fit = register_neutral(posed, submesh(scan, skin)[0], landmarks, progress=step)
         places.append(_places(scan, skin, average, fit, template.parts == SKIN))
         fitted = fitted if number else fit.vertices_mm
-    joint = _joined(average, skin, places)
+    joint = joint_places(average, skin, places)
     on_average = _at(closed, joint.triangles, joint.barycentric, average.triangles)
     return replace(joint, fitted_mm=np.where(joint.known[:, None], on_average, fitted))
 
@@ -107,7 +107,7 @@ def _at(vertices_mm: Floats, triangle: Ints32 | Ints64, barycentric: Floats, tri
     return np.asarray(np.einsum("vk,vkd->vd", barycentric, vertices_mm[triangles[triangle]]))
 
 
-def _joined(average: Mesh, skin: Bools, places: Sequence[Floats]) -> PopulationCorrespondence:
+def joint_places(average: Mesh, skin: Bools, places: Sequence[Floats]) -> PopulationCorrespondence:
     """The middle of several places, brought back to the skin; on the average face with its mouth open."""
     each = np.stack(places)
     found = np.isfinite(each[..., 0])

@@ -12,7 +12,8 @@ from processing.face_models.fitting.normal_equations import FitPrior
 from processing.scan_quality.verdict import QualityReview
 from processing.single_view.photo_camera import PhotoCamera, Projection
 
-PHOTO_PRIOR = FitPrior(identity=1.0, rest=12.0, spread=2.0, symmetry=4.0)
+#: Identities thrice as close to the mean as members': people of another population are met better so, members as well.
+PHOTO_PRIOR = FitPrior(identity=3.0, rest=12.0, spread=2.0, symmetry=4.0)
 
 
 class PhotoFitError(DataError):
