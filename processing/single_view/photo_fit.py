@@ -15,6 +15,7 @@ from processing.face_models.fitting.normal_equations import StepEquations
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
+from processing.single_view.appearance.corrective_field import CorrectiveField, corrective_field
 from processing.single_view.appearance.face_pixels import FacePixels
 from processing.single_view.appearance.light_solution import NoLight
 from processing.single_view.appearance.lighting import Appearance
@@ -22,6 +23,7 @@ from processing.single_view.appearance.lighting_fit import estimate_appearance
 from processing.single_view.appearance.pixel_term import PixelLook, PixelTerm
 from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
+from processing.single_view.fitting.corrected_points import CorrectedPoints
 from processing.single_view.fitting.first_pose import first_pose
 from processing.single_view.fitting.landmark_places import builtin_places
 from processing.single_view.fitting.photo_figures import FittedPhotograph, judge_photo_fit, photo_figures
@@ -63,11 +65,14 @@ class _Prepared:
 
     landmarks: LandmarkTerm
     pixels: FacePixels | None
+    field: CorrectiveField | None
 
 
 @lru_cache(maxsize=2)
-def _prepared(model: FaceModel, landmarks: str, pixels: bool) -> _Prepared:
-    return _Prepared(LandmarkTerm(model, landmark_table(model, landmarks)), FacePixels(model) if pixels else None)
+def _prepared(model: FaceModel, landmarks: str, pixels: bool, corrective: bool) -> _Prepared:
+    field = corrective_field(model) if corrective else None
+    term = LandmarkTerm(model, landmark_table(model, landmarks), None if field is None else field.modes_mm)
+    return _Prepared(term, FacePixels(model) if pixels else None, field)
 
 
 class _PhotoFitting:
@@ -85,8 +90,11 @@ class _PhotoFitting:
         self._model, self._photographs, self._settings = model, photographs, settings
         self._detector = detector
         # Colours of a model without albedo are its light alone: it says little of shape, and costs as much.
-        ready = _prepared(model, settings.landmarks, settings.pixels and model.albedo is not None)
-        self._term, self._pixels = ready.landmarks, ready.pixels
+        ready = _prepared(model, settings.landmarks, settings.pixels and model.albedo is not None, settings.corrective)
+        self._term, self._pixels, self._field = ready.landmarks, ready.pixels, ready.field
+        if self._pixels is not None:
+            modes = None if self._field is None else self._field.modes_mm[self._pixels.vertices]
+            self._pixel_points = CorrectedPoints(ModelPoints(self._pixels.shapes), modes)
         self._landmarks: list[Floats] = []
         self._rng = np.random.default_rng(0)
 
@@ -137,7 +145,15 @@ class _PhotoFitting:
             return None
 
     def _vertices(self, state: PhotoState, number: int) -> Floats:
-        return self._model.face(identity_of(self._model, state.scores), state.weights[number])
+        own = state.scores[: self._model.identity_count]
+        face = self._model.face(identity_of(self._model, own), state.weights[number])
+        return face + self._correction(state)
+
+    def _correction(self, state: PhotoState) -> Floats:
+        """(V, 3) mm by which the face has left the model."""
+        if self._field is None:
+            return np.zeros((self._model.vertex_count, 3))
+        return self._field.offsets(state.scores[self._model.identity_count :])
 
     @property
     def _free(self) -> list[bool]:
@@ -154,7 +170,8 @@ class _PhotoFitting:
     def _start(self) -> PhotoState:
         poses = tuple(self._first(*both) for both in zip(self._photographs, self._landmarks, strict=True))
         model = self._model
-        return mean_state(model.identity_count, len(model.units), poses)
+        corrections = 0 if self._field is None else self._field.count
+        return mean_state(model.identity_count + corrections, len(model.units), poses)
 
     def _first(self, photograph: Photograph, landmarks: Floats) -> PhotoPose:
         topology, table = self._model.topology, self._term.table
@@ -182,7 +199,7 @@ class _PhotoFitting:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
         for number, look in enumerate(looks):
             if look is not None and self._pixels is not None:
-                pose, points = state.poses[number], ModelPoints(self._pixels.shapes)
+                pose, points = state.poses[number], self._pixel_points
                 places, change = points.derivatives(self._model, state.scores, state.weights[number])
                 moved = model_rows(pose, places, change)
                 found = look.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
@@ -205,9 +222,10 @@ class _PhotoFitting:
         self, state: PhotoState, equations: StepEquations, appearances: Sequence[Appearance | None]
     ) -> list[PhotoFit]:
         spread = np.sqrt(np.diag(equations.covariance(self._free)).clip(0))
-        count = len(state.scores)
-        deviation, focal = spread[:count], spread[count:].reshape(state.scans, -1)[:, -1]
-        identity = identity_of(self._model, state.scores)
+        count, own = len(state.scores), self._model.identity_count
+        deviation, focal = spread[:own], spread[count:].reshape(state.scans, -1)[:, -1]
+        scores = state.scores[:own]
+        identity = identity_of(self._model, scores)
         made = []
         weak = self._settings.projection == "weak"
         for number, (pose, photograph) in enumerate(zip(state.poses, self._photographs, strict=True)):
@@ -215,7 +233,7 @@ class _PhotoFitting:
             vertices, seen, appearance = self._vertices(state, number), self._landmarks[number], appearances[number]
             off = self._term.off_px(pose, state.scores, state.weights[number], seen)
             fitted = FittedPhotograph(
-                photograph.name, pose, vertices, seen, off if len(off) == 68 else off[MEDIAPIPE_TO_68], state.scores,
+                photograph.name, pose, vertices, seen, off if len(off) == 68 else off[MEDIAPIPE_TO_68], scores,
                 deviation, float(focal[number]), None if appearance is None else appearance.share,
             )  # fmt: skip
             figures = photo_figures(self._model, fitted)
@@ -225,8 +243,8 @@ class _PhotoFitting:
             )
             made.append(
                 PhotoFit(
-                    identity, state.scores, deviation, state.weights[number], camera, vertices,
-                    np.zeros_like(vertices), seen, appearance, figures, review,
+                    identity, scores, deviation, state.weights[number], camera, vertices,
+                    self._correction(state), seen, appearance, figures, review,
                 )
             )  # fmt: skip
         return made
