@@ -9,7 +9,7 @@ import numpy as np
 from common.array_types import Floats
 from common.progress import Progress, no_progress
 from processing.errors import DataError
-from processing.face_models.face_model import FaceModel
+from processing.face_models.face_model import JAW, FaceModel
 from processing.face_models.fitting.face_state import ModelPoints, identity_of
 from processing.face_models.fitting.normal_equations import StepEquations
 from processing.landmarks.detector import LandmarkDetector
@@ -40,6 +40,7 @@ from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitS
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
 
+_PRESSED = 4.0
 _DENSE = 5000  # places of the skin by which light and mask are told
 
 
@@ -96,6 +97,7 @@ class _PhotoFitting:
             modes = None if self._field is None else self._field.modes_mm[self._pixels.vertices]
             self._pixel_points = CorrectedPoints(ModelPoints(self._pixels.shapes), modes)
         self._landmarks: list[Floats] = []
+        self._pressing = np.ones(len(photographs))  # what landmarks of each photograph weigh, times their share
         self._rng = np.random.default_rng(0)
 
     def run(self, progress: Progress) -> list[PhotoFit]:
@@ -117,15 +119,34 @@ class _PhotoFitting:
                 skin = None if first is None else first.skin
                 terms.append(PixelTerm(self._pixels, photograph.image, count=self._settings.samples, skin=skin))
             for number, blur_mm in enumerate(self._settings.blurs_mm):
+                if number == len(self._settings.blurs_mm) - 1:
+                    self._press(state)
                 progress(0.5 + 0.4 * number / len(self._settings.blurs_mm), "colours")
                 looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
                 for _ in range(self._settings.pixel_iterations):
                     equations = self._equations(state, settled=True, looks=looks)
                     state = state.moved(equations.increments(free=self._free))
             appearances = [self._appearance(state, number) for number in range(state.scans)]
+        elif self._press(state):
+            for _ in range(self._settings.pixel_iterations):
+                state = state.moved(self._equations(state, settled=True).increments(free=self._free))
         equations = self._equations(state, settled=True, looks=looks)
         progress(0.9, "measuring")
         return self._results(state, equations, appearances)
+
+    def _press(self, state: PhotoState) -> bool:
+        """Landmarks that are farther off than a detector errs weigh more from now on; whether any photograph's are.
+
+        The model's priors then cost more than they know: the person is unlike its members, or their expression is.
+        """
+        for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
+            off = self._term.off_px(pose, state.scores, state.weights[number], landmarks)
+            inner = _of_68(off)[JAW:]
+            own = self._model.topology.landmark_points(self._vertices(state, number))
+            eyes_px = float(np.linalg.norm(own[36] - own[45]) * pose.px_per_mm)
+            if 100 * np.linalg.norm(inner, axis=1).mean() > self._settings.landmark_percent * eyes_px:
+                self._pressing[number] = _PRESSED
+        return bool((self._pressing > 1).any())
 
     def _appearance(self, state: PhotoState, number: int) -> Appearance | None:
         """None where too little of the face is seen."""
@@ -194,7 +215,8 @@ class _PhotoFitting:
         settings = self._settings
         equations = StepEquations(state, settings.prior, self._model.units, settled=settled)
         for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
-            equations.add(number, *self._term.equations(pose, state.scores, state.weights[number], landmarks))
+            rows, off, weight = self._term.equations(pose, state.scores, state.weights[number], landmarks)
+            equations.add(number, rows, off, self._pressing[number] * weight)
             if self._free[number]:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
         for number, look in enumerate(looks):
@@ -233,7 +255,7 @@ class _PhotoFitting:
             vertices, seen, appearance = self._vertices(state, number), self._landmarks[number], appearances[number]
             off = self._term.off_px(pose, state.scores, state.weights[number], seen)
             fitted = FittedPhotograph(
-                photograph.name, pose, vertices, seen, off if len(off) == 68 else off[MEDIAPIPE_TO_68], scores,
+                photograph.name, pose, vertices, seen, _of_68(off), scores,
                 deviation, float(focal[number]), None if appearance is None else appearance.share,
             )  # fmt: skip
             figures = photo_figures(self._model, fitted)
@@ -254,6 +276,11 @@ def landmark_table(model: FaceModel, which: str) -> LandmarkTable:
     """The detector's points that a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
     places = places_on(model, builtin_places()) if which == "dense" else None
     return table_68(model) if places is None else table_dense(places)
+
+
+def _of_68(off: Floats) -> Floats:
+    """(N, 2) of a table's points -> (68, 2) of Multi-PIE's."""
+    return off if len(off) == 68 else off[MEDIAPIPE_TO_68]
 
 
 def _at(pose: PhotoPose, distance_mm: float) -> PhotoPose:

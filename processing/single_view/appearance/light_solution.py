@@ -20,8 +20,12 @@ LIGHTS = 3 * FUNCTIONS
 LEAST_SAMPLES = 60
 FLOOR = 4.0  # display values by which a model's colours are off at least
 _BRIGHT = 250.0  # from here on a channel is full and says no more
-#: Prior of the light, of shading: what it is on average, by band; and how far channels differ from their mean.
-_LEVEL, _SPREADS, _TINTS = 0.8, (0.6, 0.5, 0.25), (0.2, 0.1, 0.06)
+#: Prior of the light, of shading: its level and, by band, how far it varies; and by how much of the level channels
+#: differ from their mean. A loose one would let brown light on a fair skin stand for a dark one.
+_LEVEL, _SPREADS, _TINTS = 0.8, (0.4, 0.5, 0.25), (0.15, 0.1, 0.06)
+_DIMMEST, _BRIGHTEST = 0.1, 2.0  # levels for which tints are told
+_FIRST_SCORES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # of the albedo's first component, mostly how dark a skin is
+_LONGEST = 0.7  # deviations by which the albedo moves at a time
 _BANDS = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
 
 
@@ -52,19 +56,21 @@ class LightSolution:
     weight: Floats  # (M,) 0..1, robust, the share included
 
 
-def light_prior() -> tuple[Floats, Floats]:
+def light_prior(coefficients: Floats) -> tuple[Floats, Floats]:
     """(27, 27) precision and (27,) mean of light's coefficients, ordered function by function, R G B each.
 
+    coefficients: (9, 3) of the light about which the prior is asked: tints are in proportion to its level.
     A level of grey light from everywhere, lamps of any direction on top, all of nearly one colour.
     """
     precision = np.zeros((LIGHTS, LIGHTS))
     mean = np.repeat(ambient(_LEVEL)[:, :1], 3, axis=1).ravel()
     unit = 0.5 / np.sqrt(np.pi)  # of the first function: coefficients are shadings over this
+    level = float(np.clip(unit * coefficients[0].mean(), _DIMMEST, _BRIGHTEST))
     for function, band in enumerate(_BANDS):
         at = slice(3 * function, 3 * function + 3)
         grey = np.full((3, 3), 1 / 3)
         tint = np.eye(3) - grey
-        precision[at, at] = (grey / (3 * _SPREADS[band] ** 2) * 3 + tint / _TINTS[band] ** 2) * unit**2
+        precision[at, at] = (grey / _SPREADS[band] ** 2 + tint / (level * _TINTS[band]) ** 2) * unit**2
     return precision, mean
 
 
@@ -91,7 +97,7 @@ def solve_light(
     independent: float,
     start: tuple[Floats, Floats] | None = None,
     albedo: Floats | None = None,
-    iterations: int = 6,
+    iterations: int = 8,
     floor: float = FLOOR,
 ) -> LightSolution:
     """Light and albedo that explain most of the samples.
@@ -106,16 +112,15 @@ def solve_light(
             f"the face's light cannot be told: {int(usable.sum())} places of its skin are seen; "
             f"{LEAST_SAMPLES} are needed"
         )
-    precision, mean = light_prior()
     size = LIGHTS + samples.components.shape[2]
     light, colour = _start(samples, usable) if start is None else (start[0].copy(), start[1].copy())
     if albedo is not None:
         colour = albedo.copy()
     matrix_prior = np.eye(size)
-    matrix_prior[:LIGHTS, :LIGHTS] = precision
     unknown = np.arange(LIGHTS if albedo is not None else size)
     explained, rows = appearance_rows(samples, light, colour)
     for _ in range(iterations):
+        matrix_prior[:LIGHTS, :LIGHTS], mean = light_prior(light)
         residual = samples.seen - explained
         deviation, weight = _certainty(residual, samples.share, usable, floor)
         scaled = rows[:, :, unknown] * (np.sqrt(weight * independent)[:, None] / deviation)[:, :, None]
@@ -126,9 +131,11 @@ def solve_light(
         away[LIGHTS:] = colour
         pull -= (matrix_prior @ away)[unknown]
         step = np.linalg.solve(flat.T @ flat + matrix_prior[np.ix_(unknown, unknown)], pull)
+        far = float(np.abs(step[LIGHTS:]).max(initial=0.0))
+        step *= min(1.0, _LONGEST / max(far, 1e-9))
         light = light + step[:LIGHTS].reshape(FUNCTIONS, 3)
         if albedo is None:
-            colour = (colour + step[LIGHTS:]).clip(-3.5, 3.5)
+            colour = (colour + step[LIGHTS:]).clip(-3.0, 3.0)
         explained, rows = appearance_rows(samples, light, colour)
     residual = samples.seen - explained
     deviation, weight = _certainty(residual, samples.share, usable, floor)
@@ -136,9 +143,19 @@ def solve_light(
 
 
 def _start(samples: SampleColours, usable: Bools) -> tuple[Floats, Floats]:
-    """Grey light of the level that half of the samples have, and the mean albedo."""
-    level = np.median(linear(samples.seen[usable]) / linear(samples.mean[usable]).clip(1e-3), axis=0)
-    return ambient(level.clip(0.05, 4.0)), np.zeros(samples.components.shape[2])
+    """The same light from everywhere and a first albedo: of several, those whose light the prior likes best."""
+    seen, components = linear(samples.seen[usable]), samples.components.shape[2]
+    best, found = np.inf, (ambient(1.0), np.zeros(components))
+    for score in _FIRST_SCORES if components else (0.0,):
+        albedo = np.zeros(components)
+        albedo[:1] = score
+        colour = linear((samples.mean + samples.components @ albedo)[usable].clip(1.0, 255.0))
+        level = np.median(seen / colour.clip(1e-3), axis=0).clip(0.02, 4.0)
+        tint = np.log(level) - np.log(level).mean()
+        cost = (np.log(level.mean() / _LEVEL) / _SPREADS[0]) ** 2 + np.square(tint / _TINTS[0]).sum() + score**2
+        if cost < best:
+            best, found = float(cost), (ambient(level), albedo)
+    return found
 
 
 def _certainty(residual: Floats, share: Floats, usable: Bools, floor: float) -> tuple[Floats, Floats]:

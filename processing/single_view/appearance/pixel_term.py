@@ -172,7 +172,7 @@ class PixelTerm:
         independent = min(1.0, area / (INDEPENDENT_MM**2 + 4 * np.pi * blur_mm**2))
         first = self.light is None
         self.light = solve_light(
-            colours, independent=independent, floor=self._floor, iterations=6 if first else 2,
+            colours, independent=independent, floor=self._floor, iterations=8 if first else 2,
             start=None if self.light is None else (self.light.coefficients, self.light.albedo),
         )  # fmt: skip
         return PixelLook(
@@ -187,7 +187,7 @@ def _eliminated(rows: Floats, residual: Floats, weight: Floats, appearance: Floa
     Least squares over light and albedo, put in for them: what is left is rows and residual less their part that light
     and albedo could explain, and what that explanation costs by its prior.
     """
-    precision, mean = light_prior()
+    precision, mean = light_prior(light.coefficients)
     size = appearance.shape[1]
     prior = np.eye(size)
     prior[:LIGHTS, :LIGHTS] = precision

@@ -113,7 +113,7 @@ def test_light_and_albedo_are_eliminated_as_if_they_had_been_solved_for() -> Non
     residual = (plain.residual.reshape(-1, 3) @ by.T).ravel()
     colour = -appearance_rows(look.colours, look.light.coefficients, look.light.albedo)[1]
     colour = np.einsum("cd,ndp->ncp", by, colour).reshape(len(weight), -1)
-    precision, mean = light_prior()
+    precision, mean = light_prior(look.light.coefficients)
     prior = np.eye(size)
     prior[:LIGHTS, :LIGHTS] = precision
     away = np.r_[look.light.coefficients.ravel() - mean, look.light.albedo]
