@@ -27,7 +27,7 @@ from processing.landmarks.face_finding import MOST_FACES
 from processing.single_view.editing.edit_files import with_light
 from processing.single_view.editing.expression_edit import EditSettings, edit_expression
 from processing.single_view.photo_fit import fit_photographs
-from processing.single_view.photograph import PhotoFitSettings, Photograph
+from processing.single_view.photograph import Photograph
 from processing.synthetic.face_appearance import face_appearance
 from processing.synthetic.face_photographs import FacePhotography, drawn_background, drawn_lighting, turned_lighting
 from processing.synthetic.face_population import Population, population
@@ -104,8 +104,7 @@ def edits_of(
 ) -> tuple[dict[str, list[float]], Image]:
     """Figures of each edit, and the pictures in a row."""
     before = sitter.photograph(np.zeros(len(model.units)))
-    settings = PhotoFitSettings(landmarks="68")
-    fit = fit_photographs(model, [Photograph(before, "render")], settings=settings, detector=detector)[0]
+    fit = fit_photographs(model, [Photograph(before, "render")], detector=detector)[0]
     fit = with_light(model, fit, before)
     box, cells, figures = sitter.box(model), [before], {}
     for name, units in EDITS.items():

@@ -36,7 +36,7 @@ from processing.single_view.appearance.lighting_fit import estimate_appearance
 from processing.single_view.editing.face_view import pixels_of
 from processing.single_view.editing.landmark_alignment import picture_alignment
 from processing.single_view.photo_fit import fit_photographs
-from processing.single_view.photograph import PhotoFit, PhotoFitSettings, Photograph
+from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 from processing.single_view.photograph_files import read_photograph
 
 #: Degrees between where the face and where the camera look, from and up to.
@@ -166,10 +166,17 @@ class _Fitting:
         self._model, self._detector = model, detector
 
     def __call__(self, image: Image) -> PhotoFit:
+        try:
+            return self._fit(image, None)
+        except PhotoFitError:
+            faces = [] if self._detector is None else find_faces(image, self._detector)
+            if len(faces) < 2:
+                raise
+            return self._fit(image, 1 + max(range(len(faces)), key=lambda k: faces[k].size_px))
+
+    def _fit(self, image: Image, face: int | None) -> PhotoFit:
+        photograph = Photograph(image, "the photograph", face=face)
         settings = PhotoFitSettings(projection="weak")
-        faces = [] if self._detector is None else find_faces(image, self._detector)
-        largest = max(range(len(faces)), key=lambda k: faces[k].size_px) + 1 if len(faces) > 1 else None
-        photograph = Photograph(image, "the photograph", face=largest)
         return fit_photographs(self._model, [photograph], settings=settings, detector=self._detector)[0]
 
 
