@@ -12,8 +12,9 @@ from processing.face_models.fitting.normal_equations import FitPrior
 from processing.scan_quality.verdict import QualityReview
 from processing.single_view.photo_camera import PhotoCamera, Projection
 
-#: Identities thrice as close to the mean as members': people of another population are met better so, members as well.
-PHOTO_PRIOR = FitPrior(identity=3.0, rest=12.0, spread=2.0, symmetry=4.0)
+#: Identities closer to the mean than members': people of another population are met better so, members as well.
+#: Weights are hardly held back: lips and lids that are open in a photograph would be drawn together.
+PHOTO_PRIOR = FitPrior(identity=3.0, rest=3.0, spread=0.5, symmetry=0.5)
 
 
 class PhotoFitError(DataError):

@@ -6,7 +6,6 @@ exposure and white balance of the photograph are in the light.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -54,15 +53,6 @@ class Appearance:
     skin: Bools  # (H, W) of the photograph's pixels, where the face's own skin is seen
     deviation: float  # of the skin's colours from this appearance, display values 0..255: a robust standard deviation
     share: float = 1.0  # of the visible face, how much is skin
-
-    def as_json(self) -> dict[str, Any]:
-        """All but the mask of the skin."""
-        return {
-            "lighting": self.lighting.coefficients.tolist(),
-            "albedo": self.albedo.tolist(),
-            "deviation": float(self.deviation),
-            "skin_share": float(self.share),
-        }
 
 
 def linear(display: Floats) -> Floats:
