@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import cv2
@@ -37,6 +37,25 @@ def _quiet() -> Iterator[None]:
         os.close(sink)
 
 
+_DRAWING = tuple(f"mediapipe.tasks.python.vision.drawing_{name}" for name in ("styles", "utils"))
+_PLOTS = ("matplotlib", "matplotlib.pyplot")
+
+
+@contextmanager
+def _without_plots() -> Iterator[None]:
+    """mediapipe without Matplotlib, which its drawing loads, which nobody asks for here: as long as all the rest."""
+    if "mediapipe" in sys.modules or any(name in sys.modules for name in _PLOTS):
+        yield
+        return
+    sys.modules.update({name: ModuleType(name) for name in _PLOTS})
+    sys.modules[_PLOTS[0]].__dict__["pyplot"] = sys.modules[_PLOTS[1]]
+    try:
+        yield
+    finally:
+        for name in (*_PLOTS, *_DRAWING):  # whoever asks for them gets the real ones
+            sys.modules.pop(name, None)
+
+
 class LandmarkDetector:
     """mediapipe's face landmarker as a context manager; opening it takes some 50 ms, a photograph some 20 ms.
 
@@ -44,8 +63,9 @@ class LandmarkDetector:
     """
 
     def __init__(self, min_confidence: float = 0.3, *, faces: int = 1) -> None:
-        from mediapipe.tasks.python.core.base_options import BaseOptions
-        from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
+        with _without_plots():
+            from mediapipe.tasks.python.core.base_options import BaseOptions
+            from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
         options = FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=model_bytes(ModelDamaged)),

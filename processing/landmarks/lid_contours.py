@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from common.array_types import Bools, Floats, Image, Ints32
 from processing.errors import ShapeError
@@ -69,6 +68,8 @@ def find_lid_contours(outlines_mm: Floats, images: Sequence[Image], cameras: Seq
     An eye that fewer than FEWEST_VIEWS photographs tell from its skin (closed, or in a picture without colours) is
     unknown.
     """
+    from scipy.interpolate import CubicSpline  # here: who only wants the points' names need not wait for it
+
     axis = -np.mean([camera.viewing_direction for camera in cameras], axis=0)
     axis /= np.linalg.norm(axis)
     points, views = np.full((2, 2, SAMPLES, 3), np.nan), np.zeros(2, dtype=np.int32)

@@ -1,7 +1,7 @@
 """A face model fitted to photographs of a person: faces found, poses, Gauss-Newton steps, figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -65,14 +65,6 @@ class _Prepared:
     pixels: FacePixels | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """What is compared of a photograph at one blur, and the model there."""
-
-    pixels: PixelLook
-    points: ModelPoints
-
-
 @lru_cache(maxsize=2)
 def _prepared(model: FaceModel, landmarks: str, pixels: bool) -> _Prepared:
     return _Prepared(LandmarkTerm(model, landmark_table(model, landmarks)), FacePixels(model) if pixels else None)
@@ -107,7 +99,7 @@ class _PhotoFitting:
         for number in range(count):
             equations = self._equations(state, settled=number >= count // 2)
             state = state.moved(equations.increments(free=self._free))
-        looks: list[_Look | None] = [None] * state.scans
+        looks: list[PixelLook | None] = [None] * state.scans
         appearances: list[Appearance | None] = [None] * state.scans
         if self._pixels is not None:
             progress(0.4, "colours")
@@ -138,16 +130,11 @@ class _PhotoFitting:
         except NoLight:
             return None
 
-    def _look(self, term: PixelTerm, state: PhotoState, number: int, blur_mm: float) -> "_Look | None":
-        """None where too little of the face is seen."""
-        camera = state.poses[number].camera()
+    def _look(self, term: PixelTerm, state: PhotoState, number: int, blur_mm: float) -> PixelLook | None:
         try:
-            look = term.look(self._vertices(state, number), camera, blur_mm, rng=self._rng)
+            return term.look(self._vertices(state, number), state.poses[number].camera(), blur_mm, rng=self._rng)
         except NoLight:
             return None
-        used, corners = np.unique(look.corners, return_inverse=True)
-        look = replace(look, corners=corners.reshape(look.corners.shape).astype(np.int32))
-        return _Look(look, ModelPoints(term.pixels.shapes.subset(used)))
 
     def _vertices(self, state: PhotoState, number: int) -> Floats:
         return self._model.face(identity_of(self._model, state.scores), state.weights[number])
@@ -186,7 +173,7 @@ class _PhotoFitting:
             return _at(pose, float(np.exp((first * own + second * np.log(focal.distance_mm)) / (first + second))))
         return pose
 
-    def _equations(self, state: PhotoState, *, settled: bool, looks: "Sequence[_Look | None]" = ()) -> StepEquations:
+    def _equations(self, state: PhotoState, *, settled: bool, looks: Sequence[PixelLook | None] = ()) -> StepEquations:
         settings = self._settings
         equations = StepEquations(state, settings.prior, self._model.units, settled=settled)
         for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
@@ -194,11 +181,11 @@ class _PhotoFitting:
             if self._free[number]:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
         for number, look in enumerate(looks):
-            if look is not None:
-                pose = state.poses[number]
-                places, change = look.points.derivatives(self._model, state.scores, state.weights[number])
+            if look is not None and self._pixels is not None:
+                pose, points = state.poses[number], ModelPoints(self._pixels.shapes)
+                places, change = points.derivatives(self._model, state.scores, state.weights[number])
                 moved = model_rows(pose, places, change)
-                found = look.pixels.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
+                found = look.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
                 equations.add(number, found.rows, found.residual, found.weight)
         return equations
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
@@ -81,7 +83,8 @@ def fit_photo_files(
     progress: Progress = no_progress,
     told: Callable[[FittedPhoto | NotFitted], None] | None = None,
 ) -> list[FittedPhoto | NotFitted]:
-    """Fit photographs and write OUT/<photograph>.obj, .camera.json, .fit.json and .overlay.png.
+    """Fit photographs; write OUT/<photograph>.obj, .camera.json, .fit.json, .overlay.png and, of a model with colours,
+    .albedo.png.
 
     Of one person: all share the identity, and nothing is written if one fails. `each`: one after the other; one that
     fails is told and the rest go on.  told: hears of each as soon as it is done. Raises DataError.
@@ -164,7 +167,13 @@ def fit_parameters(model: FaceModel, fit: PhotoFit) -> dict[str, Any]:
         "review": {"verdict": fit.review.verdict, "reasons": list(fit.review.reasons)},
     }
     if fit.appearance is not None:
-        content["appearance"] = fit.appearance.as_json()
+        content["appearance"] = {
+            # Shading of a unit normal in the camera's axes (x right, y down, z away): a factor on linear colour.
+            "lighting": fit.appearance.lighting.coefficients.tolist(),
+            "albedo": fit.appearance.albedo.tolist(),
+            "deviation": fit.appearance.deviation,
+            "skin_share": fit.appearance.share,
+        }
     return content
 
 
@@ -179,6 +188,9 @@ def _write(model: FaceModel, photograph: Photograph, fit: PhotoFit, out: Path) -
     write_obj(made.mesh, model.topology.mesh.with_vertices(fit.vertices_mm))
     write_camera(made.camera, fit.camera)
     write_image(made.picture, fit_picture(model, photograph, fit))
+    if model.albedo is not None and fit.appearance is not None:
+        colours = np.ascontiguousarray(model.albedo.picture(fit.appearance.albedo)[..., ::-1])
+        write_image(Path(f"{stem}.albedo.png"), colours)
     with atomic_write(made.parameters) as temporary:
         temporary.write_text(json.dumps(fit_parameters(model, fit), indent=1) + "\n", encoding="utf-8")
     return made

@@ -12,7 +12,7 @@ from processing.face_models.fitting.normal_equations import FitPrior
 from processing.scan_quality.verdict import QualityReview
 from processing.single_view.photo_camera import PhotoCamera, Projection
 
-PHOTO_PRIOR = FitPrior(identity=1.0, rest=6.0, spread=2.0, symmetry=4.0)
+PHOTO_PRIOR = FitPrior(identity=1.0, rest=12.0, spread=2.0, symmetry=4.0)
 
 
 class PhotoFitError(DataError):

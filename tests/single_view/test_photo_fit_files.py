@@ -63,6 +63,18 @@ def test_each_photograph_gets_its_files(studio: Path) -> None:
     assert one["identity"] == two["identity"]
 
 
+def test_a_model_with_colours_tells_light_and_albedo(studio: Path) -> None:
+    coloured = small_model()
+    write_model(studio / "coloured.npz", coloured)
+    code, _ = said(studio / "front.png", "--model", studio / "coloured.npz", "--out", studio / "out")
+    assert code == 0
+    told = json.loads((studio / "out" / "front.fit.json").read_text())["appearance"]
+    assert coloured.albedo is not None
+    assert np.array(told["lighting"]).shape == (9, 3)
+    assert len(told["albedo"]) == len(coloured.albedo.deviations)
+    assert cv2.imread(str(studio / "out" / "front.albedo.png")).shape[:2] == coloured.albedo.mask.shape
+
+
 def test_one_of_many_that_fails_is_told_and_the_others_go_on(studio: Path) -> None:
     photographs = (studio / "wall.png", studio / "front.png")
     code, report = said(*photographs, "--each", "--model", studio / "model.npz", "--out", studio / "out")

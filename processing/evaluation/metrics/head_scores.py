@@ -23,7 +23,7 @@ NOSE_TIP = 30
 FACE_MM = 95.0
 _EVERY = 2  # pixel of the cylinder, both ways
 _ROUNDS = 30
-_STILL_MM = 2e-3  # a round that moves no point farther is the last
+_STILL_MM = 5e-3  # a round that moves no point farther is the last
 _LEAST_POINTS = 50
 _LEAST_COSINE = 0.5  # between normals of places that may be the same
 _ORDINARY_MM = 1.0  # errors below this have full say
@@ -53,7 +53,7 @@ def head_errors(truth: TruthFace, found: PlacedSurface, notes: list[str]) -> tup
     known = found.cylinder.known[::_EVERY, ::_EVERY][truth.cylinder.known[::_EVERY, ::_EVERY]]
     try:
         near = np.linalg.norm(seen[0] - nose, axis=1) < FACE_MM
-        step = icp(seen[0][near], seen[1][near], truth.surface)
+        step = icp(seen[0][near][::2], seen[1][near][::2], truth.surface)
     except DataError as error:
         notes.append(f"no ARMSE: {error}")
         return {}, None

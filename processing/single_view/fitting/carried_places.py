@@ -1,7 +1,6 @@
 """The places of the detector's points carried from the built-in template to a model of another."""
 
 import numpy as np
-from scipy.interpolate import RBFInterpolator
 
 from common.array_types import Floats
 from processing.errors import DataError
@@ -43,6 +42,8 @@ def places_on(model: FaceModel, places: LandmarkPlaces) -> LandmarkPlaces | None
 
 def _warped(source: Floats, target: Floats, points: Floats) -> Floats:
     """Points (N, 3) moved as landmarks (68, 3) are."""
+    from scipy.interpolate import RBFInterpolator  # here: models of the built-in template do without
+
     motion = fit_motion(source, target)
     spline = RBFInterpolator(motion(source), target - motion(source), kernel="thin_plate_spline", smoothing=1.0)
     moved = motion(points)

@@ -17,6 +17,7 @@ NEAR_SINE = 0.2  # of the yaw, from which on a side's landmarks are seen where t
 #: Of what independent points would count: errors of neighbours are alike. Measured: a model of their covariance
 #: (24 factors) fits renders no better, and photographs worse, whose mouths a detector sees more sharply.
 DENSE_SHARE = 0.2
+OTHERS_MM = 1.0  # by which the places themselves are off, of people unlike those whom they were measured on
 ALONG_MM = 8.0  # by which a point of the outline may be off along it
 
 
@@ -136,7 +137,7 @@ class LandmarkTerm:
             towards = towards_camera(pose)
             turned = picture_axes(pose.R)
             target = target - scale * (table.measured.bias_mm(towards) @ turned)
-            spread = table.measured.deviation_mm(towards)
+            spread = np.hypot(table.measured.deviation_mm(towards), OTHERS_MM)
             axes = np.broadcast_to(turned, (len(target), 2, 2))
         else:
             spread = np.stack([table.deviation_mm, table.deviation_mm], axis=1)
