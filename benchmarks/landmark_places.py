@@ -4,7 +4,7 @@ Synthetic people, in expressions and from many sides, are photographed; each of 
 template's surface is nearest to it in all photographs together (robustly), and what is left is its bias, which goes
 with how the head is turned, and its deviation. `processing/single_view/landmark_places.npz` was made by
 
-    python benchmarks/landmark_places.py observe OBSERVED.npz --people 60 --seed 1
+    python benchmarks/landmark_places.py observe OBSERVED.npz --people 20 --seed 1
     python benchmarks/landmark_places.py solve OBSERVED.npz processing/single_view/landmark_places.npz
 
 and `try OBSERVED.npz PLACES.npz` says how well a file does on people that it was not made from.
@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from common.array_types import Floats32
 from processing.geometry.cameras import Camera, direction_of, look_at
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import find_faces
@@ -50,7 +51,8 @@ def camera_of(rng: np.random.Generator, number: int) -> tuple[Camera, float, flo
 def observe(out: Path, people: int, seed: int, first: int) -> None:
     """Photographs of people: what the detector saw, and where the template's vertices were."""
     names = [name for name in EXPRESSION_RECIPES if name != "neutral"]
-    detected, vertices, cameras, who, unsteady = [], [], [], [], []
+    detected, vertices, cameras, unsteady = [], [], [], []
+    who: list[tuple[int, Floats32]] = []
     missed, begun = 0, time.perf_counter()
     with LandmarkDetector(faces=4) as detector:
         for person in range(first, first + people):
@@ -76,11 +78,11 @@ def observe(out: Path, people: int, seed: int, first: int) -> None:
                     detected.append(best.landmarks_px)
                     cameras.append(camera)
                     vertices.append(len(who))
-                who.append((person, expression, head.tu_vertices_mm.astype(np.float32)))
+                who.append((person, head.tu_vertices_mm.astype(np.float32)))
             print(f"{person}: {len(detected)} seen, {missed} missed, {time.perf_counter() - begun:.0f} s", flush=True)
     np.savez_compressed(
         out, detected=np.array(detected), pose=np.array(vertices), person=np.array([w[0] for w in who]),
-        vertices=np.stack([w[2] for w in who]), K=np.array([c.K for c in cameras]), R=np.array([c.R for c in cameras]),
+        vertices=np.stack([w[1] for w in who]), K=np.array([c.K for c in cameras]), R=np.array([c.R for c in cameras]),
         t=np.array([c.t for c in cameras]), size=np.array([c.width for c in cameras]), unsteady=np.array(unsteady),
     )  # fmt: skip
 
@@ -126,7 +128,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("observe", "solve", "try"))
     parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     given = parser.parse_args()

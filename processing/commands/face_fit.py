@@ -28,9 +28,9 @@ def fit(
     landmarks: Annotated[
         Literal["dense", "68"], typer.Option(help="Which landmarks: all that the detector has, or Multi-PIE's 68.")
     ] = "dense",
-    pixels: Annotated[
-        bool, typer.Option("--pixels/--no-pixels", help="Fit colours too, by a model that has an albedo.")
-    ] = True,
+    corrective: Annotated[
+        bool, typer.Option("--corrective", help="The face may leave the model a little where the photographs say so.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model to photographs of a person: who it is, what the face does, where the camera stood."""
@@ -38,7 +38,9 @@ def fit(
     from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs, fit_photo_files
     from processing.single_view.photograph import PhotoFitSettings
 
-    settings = PhotoFitSettings(landmarks=landmarks, projection="weak" if weak else "perspective", pixels=pixels)
+    settings = PhotoFitSettings(
+        landmarks=landmarks, projection="weak" if weak else "perspective", corrective=corrective
+    )
     given = PhotoFitInputs(model, tuple(photographs), each, focal_px, face, settings)
     with progress_bar(quiet=as_json) as progress:
         made = fit_photo_files(given, out, progress=progress)

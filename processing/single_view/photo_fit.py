@@ -9,12 +9,13 @@ import numpy as np
 from common.array_types import Floats
 from common.progress import Progress, no_progress
 from processing.errors import DataError
-from processing.face_models.face_model import FaceModel
+from processing.face_models.face_model import JAW, FaceModel
 from processing.face_models.fitting.face_state import ModelPoints, identity_of
 from processing.face_models.fitting.normal_equations import StepEquations
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
+from processing.single_view.appearance.corrective_field import CorrectiveField, corrective_field
 from processing.single_view.appearance.face_pixels import FacePixels
 from processing.single_view.appearance.light_solution import NoLight
 from processing.single_view.appearance.lighting import Appearance
@@ -22,6 +23,7 @@ from processing.single_view.appearance.lighting_fit import estimate_appearance
 from processing.single_view.appearance.pixel_term import PixelLook, PixelTerm
 from processing.single_view.fitting.carried_places import places_on
 from processing.single_view.fitting.choosing import chosen_face
+from processing.single_view.fitting.corrected_points import CorrectedPoints
 from processing.single_view.fitting.first_pose import first_pose
 from processing.single_view.fitting.landmark_places import builtin_places
 from processing.single_view.fitting.photo_figures import FittedPhotograph, judge_photo_fit, photo_figures
@@ -38,6 +40,7 @@ from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitS
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
 
+_PRESSED = 4.0
 _DENSE = 5000  # places of the skin by which light and mask are told
 
 
@@ -63,11 +66,14 @@ class _Prepared:
 
     landmarks: LandmarkTerm
     pixels: FacePixels | None
+    field: CorrectiveField | None
 
 
 @lru_cache(maxsize=2)
-def _prepared(model: FaceModel, landmarks: str, pixels: bool) -> _Prepared:
-    return _Prepared(LandmarkTerm(model, landmark_table(model, landmarks)), FacePixels(model) if pixels else None)
+def _prepared(model: FaceModel, landmarks: str, pixels: bool, corrective: bool) -> _Prepared:
+    field = corrective_field(model) if corrective else None
+    term = LandmarkTerm(model, landmark_table(model, landmarks), None if field is None else field.modes_mm)
+    return _Prepared(term, FacePixels(model) if pixels else None, field)
 
 
 class _PhotoFitting:
@@ -85,9 +91,13 @@ class _PhotoFitting:
         self._model, self._photographs, self._settings = model, photographs, settings
         self._detector = detector
         # Colours of a model without albedo are its light alone: it says little of shape, and costs as much.
-        ready = _prepared(model, settings.landmarks, settings.pixels and model.albedo is not None)
-        self._term, self._pixels = ready.landmarks, ready.pixels
+        ready = _prepared(model, settings.landmarks, settings.pixels and model.albedo is not None, settings.corrective)
+        self._term, self._pixels, self._field = ready.landmarks, ready.pixels, ready.field
+        if self._pixels is not None:
+            modes = None if self._field is None else self._field.modes_mm[self._pixels.vertices]
+            self._pixel_points = CorrectedPoints(ModelPoints(self._pixels.shapes), modes)
         self._landmarks: list[Floats] = []
+        self._pressing = np.ones(len(photographs))  # what landmarks of each photograph weigh, times their share
         self._rng = np.random.default_rng(0)
 
     def run(self, progress: Progress) -> list[PhotoFit]:
@@ -109,15 +119,34 @@ class _PhotoFitting:
                 skin = None if first is None else first.skin
                 terms.append(PixelTerm(self._pixels, photograph.image, count=self._settings.samples, skin=skin))
             for number, blur_mm in enumerate(self._settings.blurs_mm):
+                if number == len(self._settings.blurs_mm) - 1:
+                    self._press(state)
                 progress(0.5 + 0.4 * number / len(self._settings.blurs_mm), "colours")
                 looks = [self._look(term, state, k, blur_mm) for k, term in enumerate(terms)]
                 for _ in range(self._settings.pixel_iterations):
                     equations = self._equations(state, settled=True, looks=looks)
                     state = state.moved(equations.increments(free=self._free))
             appearances = [self._appearance(state, number) for number in range(state.scans)]
+        elif self._press(state):
+            for _ in range(self._settings.pixel_iterations):
+                state = state.moved(self._equations(state, settled=True).increments(free=self._free))
         equations = self._equations(state, settled=True, looks=looks)
         progress(0.9, "measuring")
         return self._results(state, equations, appearances)
+
+    def _press(self, state: PhotoState) -> bool:
+        """Landmarks that are farther off than a detector errs weigh more from now on; whether any photograph's are.
+
+        The model's priors then cost more than they know: the person is unlike its members, or their expression is.
+        """
+        for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
+            off = self._term.off_px(pose, state.scores, state.weights[number], landmarks)
+            inner = _of_68(off)[JAW:]
+            own = self._model.topology.landmark_points(self._vertices(state, number))
+            eyes_px = float(np.linalg.norm(own[36] - own[45]) * pose.px_per_mm)
+            if 100 * np.linalg.norm(inner, axis=1).mean() > self._settings.landmark_percent * eyes_px:
+                self._pressing[number] = _PRESSED
+        return bool((self._pressing > 1).any())
 
     def _appearance(self, state: PhotoState, number: int) -> Appearance | None:
         """None where too little of the face is seen."""
@@ -137,7 +166,15 @@ class _PhotoFitting:
             return None
 
     def _vertices(self, state: PhotoState, number: int) -> Floats:
-        return self._model.face(identity_of(self._model, state.scores), state.weights[number])
+        own = state.scores[: self._model.identity_count]
+        face = self._model.face(identity_of(self._model, own), state.weights[number])
+        return face + self._correction(state)
+
+    def _correction(self, state: PhotoState) -> Floats:
+        """(V, 3) mm by which the face has left the model."""
+        if self._field is None:
+            return np.zeros((self._model.vertex_count, 3))
+        return self._field.offsets(state.scores[self._model.identity_count :])
 
     @property
     def _free(self) -> list[bool]:
@@ -154,7 +191,8 @@ class _PhotoFitting:
     def _start(self) -> PhotoState:
         poses = tuple(self._first(*both) for both in zip(self._photographs, self._landmarks, strict=True))
         model = self._model
-        return mean_state(model.identity_count, len(model.units), poses)
+        corrections = 0 if self._field is None else self._field.count
+        return mean_state(model.identity_count + corrections, len(model.units), poses)
 
     def _first(self, photograph: Photograph, landmarks: Floats) -> PhotoPose:
         topology, table = self._model.topology, self._term.table
@@ -177,12 +215,13 @@ class _PhotoFitting:
         settings = self._settings
         equations = StepEquations(state, settings.prior, self._model.units, settled=settled)
         for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
-            equations.add(number, *self._term.equations(pose, state.scores, state.weights[number], landmarks))
+            rows, off, weight = self._term.equations(pose, state.scores, state.weights[number], landmarks)
+            equations.add(number, rows, off, self._pressing[number] * weight)
             if self._free[number]:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
         for number, look in enumerate(looks):
             if look is not None and self._pixels is not None:
-                pose, points = state.poses[number], ModelPoints(self._pixels.shapes)
+                pose, points = state.poses[number], self._pixel_points
                 places, change = points.derivatives(self._model, state.scores, state.weights[number])
                 moved = model_rows(pose, places, change)
                 found = look.rows(pose.to_camera(places), moved, pose.focal_px, pose.middle_px)
@@ -205,9 +244,10 @@ class _PhotoFitting:
         self, state: PhotoState, equations: StepEquations, appearances: Sequence[Appearance | None]
     ) -> list[PhotoFit]:
         spread = np.sqrt(np.diag(equations.covariance(self._free)).clip(0))
-        count = len(state.scores)
-        deviation, focal = spread[:count], spread[count:].reshape(state.scans, -1)[:, -1]
-        identity = identity_of(self._model, state.scores)
+        count, own = len(state.scores), self._model.identity_count
+        deviation, focal = spread[:own], spread[count:].reshape(state.scans, -1)[:, -1]
+        scores = state.scores[:own]
+        identity = identity_of(self._model, scores)
         made = []
         weak = self._settings.projection == "weak"
         for number, (pose, photograph) in enumerate(zip(state.poses, self._photographs, strict=True)):
@@ -215,7 +255,7 @@ class _PhotoFitting:
             vertices, seen, appearance = self._vertices(state, number), self._landmarks[number], appearances[number]
             off = self._term.off_px(pose, state.scores, state.weights[number], seen)
             fitted = FittedPhotograph(
-                photograph.name, pose, vertices, seen, off if len(off) == 68 else off[MEDIAPIPE_TO_68], state.scores,
+                photograph.name, pose, vertices, seen, _of_68(off), scores,
                 deviation, float(focal[number]), None if appearance is None else appearance.share,
             )  # fmt: skip
             figures = photo_figures(self._model, fitted)
@@ -225,8 +265,8 @@ class _PhotoFitting:
             )
             made.append(
                 PhotoFit(
-                    identity, state.scores, deviation, state.weights[number], camera, vertices,
-                    np.zeros_like(vertices), seen, appearance, figures, review,
+                    identity, scores, deviation, state.weights[number], camera, vertices,
+                    self._correction(state), seen, appearance, figures, review,
                 )
             )  # fmt: skip
         return made
@@ -236,6 +276,11 @@ def landmark_table(model: FaceModel, which: str) -> LandmarkTable:
     """The detector's points that a fit goes by: "dense", or "68", also on a template that is unlike the house's."""
     places = places_on(model, builtin_places()) if which == "dense" else None
     return table_68(model) if places is None else table_dense(places)
+
+
+def _of_68(off: Floats) -> Floats:
+    """(N, 2) of a table's points -> (68, 2) of Multi-PIE's."""
+    return off if len(off) == 68 else off[MEDIAPIPE_TO_68]
 
 
 def _at(pose: PhotoPose, distance_mm: float) -> PhotoPose:

@@ -54,6 +54,7 @@ class PhotoFitSettings:
     prior: FitPrior = PHOTO_PRIOR
     focal: FocalPrior = field(default_factory=FocalPrior)
     iterations: int = 10  # by landmarks
+    landmark_percent: float = 2.0  # of the eyes' distance: landmarks that are farther off in the end weigh more
     samples: int = 1500  # places of the face whose colours are compared
     #: By which the photograph is blurred, coarse to fine; at each, what is compared is chosen anew.
     blurs_mm: tuple[float, ...] = (4.0, 2.0, 1.2)

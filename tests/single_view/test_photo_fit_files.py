@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from processing.commands.face import app
 from processing.errors import DataError
 from processing.face_models.model_file import write_model
+from processing.files.image_files import read_image
 from processing.files.mesh_files import read_mesh
 from processing.single_view import photo_fit_files
 from processing.single_view.photo_fit_files import PhotoFitInputs, fit_photo_files
@@ -58,7 +59,7 @@ def test_each_photograph_gets_its_files(studio: Path) -> None:
         pixels = (seen @ np.array(camera["K"]).T)[:, :2] / seen[:, 2:]
         true = camera_at(0.0 if name == "front" else 30.0).project(MODEL.topology.mesh.vertices_mm)
         assert np.linalg.norm(pixels - true, axis=1)[MODEL.topology.face].mean() < 4
-        assert cv2.imread(str(studio / "out" / f"{name}.overlay.png")).shape[1] > 1000
+        assert read_image(studio / "out" / f"{name}.overlay.png").shape[1] > 1000
     one, two = (json.loads((studio / "out" / f"{n}.fit.json").read_text()) for n in ("front", "side"))
     assert one["identity"] == two["identity"]
 
@@ -72,7 +73,7 @@ def test_a_model_with_colours_tells_light_and_albedo(studio: Path) -> None:
     assert coloured.albedo is not None
     assert np.array(told["lighting"]).shape == (9, 3)
     assert len(told["albedo"]) == len(coloured.albedo.deviations)
-    assert cv2.imread(str(studio / "out" / "front.albedo.png")).shape[:2] == coloured.albedo.mask.shape
+    assert read_image(studio / "out" / "front.albedo.png").shape[:2] == coloured.albedo.mask.shape
 
 
 def test_one_of_many_that_fails_is_told_and_the_others_go_on(studio: Path) -> None:

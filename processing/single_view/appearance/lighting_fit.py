@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.array_types import Floats, Image
+from common.array_types import Bools, Floats, Image
 from processing.errors import ShapeError
 from processing.face_models.face_model import FaceModel
 from processing.face_models.fitting.normal_equations import INDEPENDENT_MM
@@ -77,10 +77,11 @@ def estimate_appearance(
             samples, linear(seen), linear(explained), known, image.shape[:2], samples.step_px / px_per_mm
         )
     assert solution is not None
-    known_as = pixels.model.albedo
-    whole = np.zeros(0 if known_as is None else len(known_as.deviations))
-    whole[: len(solution.albedo)] = solution.albedo
-    return Appearance(
-        Lighting(solution.coefficients), whole, mask, float(np.sqrt(np.square(solution.deviation).mean())),
-        float(skin.mean()),
-    )  # fmt: skip
+    return _appearance(pixels.model, solution, mask, float(skin.mean()))
+
+
+def _appearance(face: FaceModel, light: LightSolution, skin: Bools, share: float) -> Appearance:
+    whole = np.zeros(0 if face.albedo is None else len(face.albedo.deviations))
+    whole[: len(light.albedo)] = light.albedo
+    deviation = float(np.sqrt(np.square(light.deviation).mean()))
+    return Appearance(Lighting(light.coefficients), whole, skin, deviation, share)

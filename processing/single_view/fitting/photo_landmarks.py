@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.array_types import Floats, Ints32
+from common.array_types import Floats, Floats32, Ints32
 from processing.face_models.face_model import JAW, FaceModel
 from processing.face_models.fitting.face_state import ModelPoints
 from processing.face_models.fitting.robust import geman_mcclure
 from processing.landmarks.multi_pie_68 import GROUPS, MEDIAPIPE_TO_68
+from processing.single_view.fitting.corrected_points import CorrectedPoints
 from processing.single_view.fitting.landmark_places import SKIN_POINTS, LandmarkPlaces, picture_axes
 from processing.single_view.fitting.pose import PhotoPose, model_rows, pixel_rows
 
@@ -74,12 +75,14 @@ class _Seen:
 class LandmarkTerm:
     """A table of landmarks made ready for a model."""
 
-    def __init__(self, model: FaceModel, table: LandmarkTable) -> None:
+    def __init__(self, model: FaceModel, table: LandmarkTable, modes_mm: Floats32 | None = None) -> None:
+        """modes_mm: (V, K) of a corrective field, whose scores then follow the model's."""
         self.table = table
         self._model = model
         corners = model.topology.mesh.triangles[table.triangles]
         used = np.unique(np.concatenate([corners.ravel(), *table.outline])).astype(np.int32)
-        self._shapes = model.subset(used)
+        points = ModelPoints(model.subset(used))
+        self._points = CorrectedPoints(points, None if modes_mm is None else modes_mm[used])
         self._rows = np.searchsorted(used, corners).astype(np.int32)
         self._outline = [np.searchsorted(used, line).astype(np.int32) for line in table.outline]
         self._sliding = np.flatnonzero([len(line) > 0 for line in table.outline]).astype(np.int32)
@@ -105,7 +108,7 @@ class LandmarkTerm:
         return np.asarray(seen.pixels - self._frame(pose, seen, detected_px)[2])
 
     def _seen(self, pose: PhotoPose, scores: Floats, weights: Floats) -> _Seen:
-        vertices, change = ModelPoints(self._shapes).derivatives(self._model, scores, weights)
+        vertices, change = self._points.derivatives(self._model, scores, weights)
         rows, shares = self._on_outline(pose, vertices)
         points = np.einsum("nk,nkd->nd", shares, vertices[rows])
         moved = np.einsum("nk,nk...->n...", shares.astype(change.dtype), change[rows])

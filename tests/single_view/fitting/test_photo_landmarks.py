@@ -52,7 +52,7 @@ def measured() -> LandmarkPlaces:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("table", [replace(table_68(MODEL), outline=((),) * 68), table_dense(measured())])
+@pytest.mark.parametrize("table", [table_68(MODEL), table_dense(measured())])
 def test_rows_are_derivatives(table: LandmarkTable) -> None:
     """Of what lies on the surface; bias, robust weights and outline are taken as they are at the state."""
     table = replace(table, outline=tuple(np.zeros(0, np.int32) for _ in table.numbers))
