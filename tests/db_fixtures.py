@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sqlite3
 import tempfile
 import uuid
 import warnings
@@ -27,6 +28,25 @@ from db.reports.session_progress import SessionProgress
 from db.rigs import rig_records
 
 DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_reaches_the_disk() -> Iterator[None]:
+    """Nothing here outlives the tests: files are not flushed, nor what SQLite writes. A flush takes five milliseconds,
+    more while other workers flush, and a studio of the tests asks for dozens.
+    """
+    import db.engine
+
+    set_pragmas = db.engine._set_pragmas
+
+    def unflushed(connection: sqlite3.Connection, record: object) -> None:
+        set_pragmas(connection, record)
+        connection.execute("PRAGMA synchronous = OFF")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        patch.setattr(db.engine, "_set_pragmas", unflushed)
+        yield
 
 
 @pytest.fixture(scope="session")

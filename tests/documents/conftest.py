@@ -3,7 +3,6 @@
 import functools
 import http.server
 import importlib.util
-import os
 import shutil
 import sys
 import threading
@@ -34,14 +33,6 @@ SCOPES = (ConsentScope.RESEARCH_RELEASE, ConsentScope.PUBLICATION)
 def _records(home: Path) -> StudioRecords:
     settings = Settings.load(home)
     return StudioRecords(settings, open_database(settings.database), Store(settings.store))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def nothing_reaches_the_disk() -> Iterator[None]:
-    """A busy disk takes a second for each of a thousand small files that nobody keeps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _handle: None)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -170,14 +170,6 @@ class FinishedStudio:
 
 def _seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def nothing_reaches_the_disk() -> Iterator[None]:
-    """Nothing here outlives the tests, and a busy disk takes a second for each of a thousand small files."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _handle: None)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,32 @@ Both maps lie on one grid, so the nearest place is a few pixels away: triangles 
 until a row is too far up or down and a column too far around to hold anything nearer.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from common.array_types import Bools, Floats
 from processing.geometry.compilation import compiled
+
+
+class Quads(NamedTuple):
+    """A map's surface, as compiled loops take it."""
+
+    points: Floats  # (R C, 3)
+    faces: Bools  # (R, C, 2)
+    bounds: Floats  # (R, C, 2) `radii_of`
+    #: (C, 2) sine (1 from a right angle on) and cosine of at most the angle between a pixel and the quad so many
+    #: columns on.
+    angles: Floats
+    closed: bool
+    row_mm: float  # between rows
+
+
+class _Place(NamedTuple):
+    x: float
+    y: float
+    z: float
+    radius: float  # from the axis
 
 
 @compiled
@@ -144,54 +166,47 @@ def radii_of(radius: Floats, faces: Bools, closed: bool) -> Floats:
 
 
 @compiled
-def _row(
-    x: float, y: float, z: float, radius: float, j: int, i: int, up: float, best: float, flat: Floats,
-    faces: Bools, bounds: Floats, closed: bool, angles: Floats,
-) -> float:  # fmt: skip
-    """The squared distance to what row i of quads has, if that is less than `best`. up: squared distance to the row's
-    heights.
+def _row(p: _Place, i: int, j: int, up: float, best: float, quads: Quads) -> float:
+    """The squared distance from a point of column j to what row i of quads has, if that is less than `best`.
+
+    up: squared distance to the row's heights.
     """
+    faces, points, bounds = quads.faces, quads.points, quads.bounds
     columns = faces.shape[1]
     for direction in range(2):
         for step in range(columns // 2 + 1):
-            sine, cosine = angles[step, 0], angles[step, 1]
-            if up + (radius * sine) ** 2 >= best:
+            sine, cosine = quads.angles[step, 0], quads.angles[step, 1]
+            if up + (p.radius * sine) ** 2 >= best:
                 break
             column = (j + step if direction == 0 else j - 1 - step) % columns
             if not (faces[i, column, 0] or faces[i, column, 1]):
                 continue
-            nearest = min(max(radius * cosine, bounds[i, column, 0]), bounds[i, column, 1])
-            if up + radius * radius + nearest * (nearest - 2 * radius * cosine) >= best:
+            nearest = min(max(p.radius * cosine, bounds[i, column, 0]), bounds[i, column, 1])
+            if up + p.radius * p.radius + nearest * (nearest - 2 * p.radius * cosine) >= best:
                 continue
             here = i * columns + column
-            right = here + 1 if column + 1 < columns or not closed else i * columns
+            right = here + 1 if column + 1 < columns or not quads.closed else i * columns
+            below = here + columns
             if faces[i, column, 0]:
-                best = min(best, _squared_distance(x, y, z, flat, here, right, here + columns))
+                best = min(best, _squared_distance(p.x, p.y, p.z, points, here, right, below))
             if faces[i, column, 1]:
-                best = min(best, _squared_distance(x, y, z, flat, right + columns, here + columns, right))
+                best = min(best, _squared_distance(p.x, p.y, p.z, points, right + columns, below, right))
     return best
 
 
 @compiled
-def grid_distances(
-    queries: Floats, wanted: Bools, points: Floats, faces: Bools, bounds: Floats, closed: bool, row_mm: float,
-    angles: Floats, most_rows: int,
-) -> Floats:  # fmt: skip
-    """(R, C) distance from the wanted pixels' points to the triangles kept of `points`; NaN where not wanted, -1 where
-    something nearer may lie more than `most_rows` away on the grid.
-
-    queries, points: (R, C, 3), rows `row_mm` apart.  bounds: `radii_of`.  angles: (C, 2) sine (1 from a right angle
-    on) and cosine of at most the angle between a pixel and the quad so many columns on.
+def grid_distances(queries: Floats, wanted: Bools, quads: Quads, most_rows: int) -> Floats:
+    """(R, C) distance from the wanted pixels' points, queries (R, C, 3), to the triangles of another map; NaN where
+    not wanted, -1 where something nearer may lie more than `most_rows` away on the grid.
     """
-    rows, columns, _ = faces.shape
-    flat = points.reshape(rows * columns, 3)
+    rows, columns, _ = quads.faces.shape
     out = np.full((rows, columns), np.nan)
     for i in range(rows):
         for j in range(columns):
             if not wanted[i, j]:
                 continue
             x, y, z = queries[i, j, 0], queries[i, j, 1], queries[i, j, 2]
-            radius = np.sqrt(x * x + z * z)
+            p = _Place(x, y, z, np.sqrt(x * x + z * z))
             best, sure, down, up = np.inf, True, True, True
             for step in range(rows):
                 if not (down or up):
@@ -199,14 +214,14 @@ def grid_distances(
                 if step > most_rows:
                     sure = False
                     break
-                reach = (step * row_mm) ** 2
+                reach = (step * quads.row_mm) ** 2
                 down = down and i + step < rows and reach < best
                 if down:
-                    best = _row(x, y, z, radius, j, i + step, reach, best, flat, faces, bounds, closed, angles)
+                    best = _row(p, i + step, j, reach, best, quads)
                 # The last column's second triangle of a map that is not closed reaches one row farther down.
-                reach = (max(step - (0 if closed else 1), 0) * row_mm) ** 2
+                reach = (max(step - (0 if quads.closed else 1), 0) * quads.row_mm) ** 2
                 up = up and i - 1 - step >= 0 and reach < best
                 if up:
-                    best = _row(x, y, z, radius, j, i - 1 - step, reach, best, flat, faces, bounds, closed, angles)
+                    best = _row(p, i - 1 - step, j, reach, best, quads)
             out[i, j] = np.sqrt(best) if sure and best < np.inf else -1.0
     return out

@@ -8,6 +8,7 @@ import numpy as np
 from common.array_types import Bools, Floats
 from processing.evaluation.metrics.cylinder import HALF_HEIGHT_MM, SIDE, STEP, CylinderMap, points_of
 from processing.evaluation.metrics.cylinder_distances import (
+    Quads,
     corners_used,
     exact_faces,
     grid_distances,
@@ -88,11 +89,11 @@ class CylinderFaces:
         angles = np.stack([np.where(angle < np.pi / 2, np.sin(angle), 1.0), np.cos(angle)], axis=1)
         row_mm = 2 * HALF_HEIGHT_MM / (rows - 1)
         bounds = radii_of(other.radius, other.faces, self.closed)
-        seen = other.points, other.faces, bounds, self.closed, row_mm, angles
-        out = grid_distances(self.points, self.used, *seen, _MOST_ROWS)
+        quads = Quads(other.points.reshape(-1, 3), other.faces, bounds, angles, self.closed, row_mm)
+        out = grid_distances(self.points, self.used, quads, _MOST_ROWS)
         far = out < 0
         if 0 < far.sum() <= _FEW:
-            out[far] = grid_distances(self.points, far, *seen, rows)[far]
+            out[far] = grid_distances(self.points, far, quads, rows)[far]
         elif far.any():
             out[far] = Surface(other.as_mesh()).closest(self.points[far]).distance_mm
         return np.asarray(out)
