@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 
 from common.array_types import Floats, Floats32, Image
-from processing.errors import MeshError
 from processing.files.displacement_map import DisplacementMap
 from processing.geometry.mesh import Mesh
 from processing.geometry.noise_field import NoiseField
@@ -86,8 +85,8 @@ class FaceAppearance:
         eyes = {}
         for side, sign in (("L", 1), ("R", -1)):
             here = neutral[(template.parts == EYE) & (sign * template.mesh.vertices_mm[:, 0] > 0)]
-            if len(here) < 4:
-                raise MeshError(f"template {template.name} has no eyes to paint")
+            if len(here) < 4:  # of a template so coarse that it has none: nothing is painted there
+                continue
             solution = np.linalg.lstsq(np.c_[2 * here, np.ones(len(here))], (here**2).sum(axis=1), rcond=None)[0]
             radius = float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
             eyes[side] = R @ solution[:3] + t, radius, ahead
