@@ -31,6 +31,9 @@ def fit(
     corrective: Annotated[
         bool, typer.Option("--corrective", help="The face may leave the model a little where the photographs say so.")
     ] = False,
+    pixels: Annotated[
+        bool, typer.Option("--pixels/--no-pixels", help="Fit colours too, by a model that has an albedo.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model to photographs of a person: who it is, what the face does, where the camera stood."""
@@ -39,7 +42,10 @@ def fit(
     from processing.single_view.photograph import PhotoFitSettings
 
     settings = PhotoFitSettings(
-        landmarks=landmarks, projection="weak" if weak else "perspective", corrective=corrective
+        landmarks=landmarks,
+        projection="weak" if weak else "perspective",
+        pixels=pixels,
+        corrective=corrective,
     )
     given = PhotoFitInputs(model, tuple(photographs), each, focal_px, face, settings)
     with progress_bar(quiet=as_json) as progress:

@@ -32,9 +32,16 @@ def predicted_pictures(truth: TruthFace, camera: TrueCamera, prediction: Predict
     """A predicted face as it is measured: aligned in depth, seen by the true camera. Raises DataError."""
     mesh = aligned_mesh(truth, camera, prediction)
     view, surface = picture_camera(camera), Surface(mesh)
-    apart = truth.surface.closest(mesh.vertices_mm).distance_mm
-    colors = rendering.heat_colors(np.where(apart < _BEYOND_MM, apart, np.nan), MOST_MM)
+    colors = rendering.heat_colors(distances_to(truth.surface, mesh.vertices_mm), MOST_MM)
     return FacePictures(rendering.render(surface, view), rendering.render(surface, view, vertex_colors=colors))
+
+
+def distances_to(surface: Surface, points_mm: Floats) -> Floats:
+    """(N,) mm to the nearest place of a true face; NaN where that is its edge, or far: there no true face is known."""
+    nearest = surface.closest(points_mm)
+    at_edge = surface.mesh.boundary_vertices[surface.mesh.triangles[nearest.triangle]].any(axis=1)
+    apart = nearest.distance_mm
+    return np.where(at_edge | (apart > _BEYOND_MM), np.nan, apart)
 
 
 def true_picture(truth: TruthFace, camera: TrueCamera) -> Image:

@@ -133,12 +133,8 @@ def _order(method: MethodScores) -> tuple[float, str]:
 
 
 def _notes(methods: Sequence[MethodScores], images: int) -> tuple[str, ...]:
-    notes = [
-        f"{method.name} was run on {len(method.rows)} of {images} images"
-        for method in methods
-        if len(method.rows) < images
-    ]
-    return tuple(notes)
+    some = [f"{method.name} {len(method.rows)}" for method in methods if len(method.rows) < images]
+    return (f"Run on some of the {images} images alone: {', '.join(some)}",) if some else ()
 
 
 def _write_charts(out: Path, kind: str, methods: Sequence[MethodScores]) -> list[str]:
