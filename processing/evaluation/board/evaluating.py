@@ -40,7 +40,7 @@ class Outcome:
 class Evaluated:
     """What `evaluate_folder` did."""
 
-    rows: list[ScoreRow]  # of every image that was asked for
+    rows: list[ScoreRow]  # of every image that was asked for, now or before
     fresh: int  # how many were measured now
 
 
@@ -63,6 +63,10 @@ def evaluate_folder(
     keys = {image.name: _key(benchmark, image, folder, outcomes.get(image.name, Outcome())) for image in images}
     home.mkdir(parents=True, exist_ok=True)
     known = {row.name: row for row in read_rows(home / SCORES)}
+    for image in benchmark.images:  # those of earlier runs are kept while they hold
+        if image.name in known and image.name not in keys:
+            keys[image.name] = _key(benchmark, image, folder, outcomes.get(image.name, Outcome()))
+    known = {name: row for name, row in known.items() if row.key == keys.get(name)}
     todo = []
     for image in images:
         row, outcome = known.get(image.name), outcomes.get(image.name, Outcome())
@@ -85,7 +89,7 @@ def evaluate_folder(
                 saved = time.monotonic()
     finally:
         write_rows(home / SCORES, list(known.values()))
-    return Evaluated([known[image.name] for image in images], len(todo))
+    return Evaluated(sorted(known.values(), key=lambda row: row.name), len(todo))
 
 
 def about_image(image: BenchmarkImage) -> dict[str, str]:
