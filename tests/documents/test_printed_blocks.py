@@ -20,6 +20,7 @@ LIKENESSES = "photographs of people; tests/single_view runs the command"
 #: Document and beginning of a block -> why it cannot run here.
 NOT_RUN = {
     ("README.md", "make demo"): "sets up an environment of its own; tests/system/test_demo.py runs the demo",
+    ("README.md", "mien face fit"): LIKENESSES,
     ("README.md", "mien model build"): "docs/how-to/face-models.md has these commands, and its test runs them",
     ("docs/backup.md", "install -m 644 deploy/systemd"): ROOT_RIGHTS,
     ("docs/backup.md", "tar -C /srv/mien"): "age, a program of others",
