@@ -144,7 +144,7 @@ def with_color_bar(picture: Image, most: float, label: str = "mm") -> Image:
 
 
 def text(image: Image, words: str, at: tuple[int, int], scale: float = 0.45) -> None:
-    """Write dark words into the image, baseline starting at (x, y); a sign that is none, as of a file's odd name, is ?."""
+    """Write dark words into the image, baseline starting at (x, y); what is no sign, as in odd names of files, is ?."""
     cv2.putText(image, plain(words), at, cv2.FONT_HERSHEY_SIMPLEX, scale, (45, 45, 45), 1, cv2.LINE_AA)
 
 

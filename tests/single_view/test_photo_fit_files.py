@@ -96,6 +96,9 @@ def test_of_one_person_nothing_is_written_if_one_fails(studio: Path) -> None:
 def test_the_given_focal_length_is_the_cameras(studio: Path) -> None:
     said(studio / "front.png", "--model", studio / "model.npz", "--out", studio / "out", "--focal-px", "640")
     assert json.loads((studio / "out" / "front.camera.json").read_text())["K"][0][0] == pytest.approx(640)
+    for none in ("0", "nan", "-4", "1e30", "1e-6"):
+        with pytest.raises(DataError, match="a focal length of"):
+            said(studio / "front.png", "--model", studio / "model.npz", "--out", studio / "none", "--focal-px", none)
     said(studio / "front.png", "--model", studio / "model.npz", "--out", studio / "weak", "--weak")
     assert json.loads((studio / "weak" / "front.camera.json").read_text())["projection"] == "orthographic"
 
