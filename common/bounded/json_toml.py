@@ -25,19 +25,32 @@ _TOML_TOKEN = re.compile(
 )
 
 
-def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, most: int = MAX_JSON_BYTES, *, once: bool = False) -> Any:
     """A JSON file. Raises OSError, and ValueError (of which OutOfBounds is one) for what is none."""
-    return parse_json(read_bytes(path, most))
+    return parse_json(read_bytes(path, most), once=once)
 
 
-def parse_json(data: bytes | str, most: int = MAX_JSON_BYTES) -> Any:
-    """JSON of at most `most` bytes. Raises ValueError for what is none, OutOfBounds for too large, deep or many."""
+def parse_json(data: bytes | str, most: int = MAX_JSON_BYTES, *, once: bool = False) -> Any:
+    """JSON of at most `most` bytes. once: a key that stands twice in an object is refused, too.
+
+    Raises ValueError for what is none, OutOfBounds for too large, deep or many.
+    """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     check_json(raw, most)
     try:
-        return json.loads(raw.decode("utf-8-sig"))  # editors put a mark before the text
+        text = raw.decode("utf-8-sig")  # editors put a mark before the text
+        return json.loads(text, object_pairs_hook=_once if once else None)
     except RecursionError:
         raise OutOfBounds(f"it is nested deeper than {MAX_DEPTH}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key[:100]!r} stands there twice")
+        found[key] = value
+    return found
 
 
 def check_json(data: bytes | bytearray, most: int = MAX_JSON_BYTES, values: int = MAX_JSON_VALUES) -> None:

@@ -37,7 +37,8 @@ def _bar(message: str, total: float | None, quiet: bool = False) -> Iterator[Cal
     from rich.markup import escape
     from rich.progress import Progress as Bars
 
-    with Bars(console=Console(stderr=True), transient=True, disable=quiet) as bars:
+    console = Console(stderr=True)
+    with Bars(console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         task = bars.add_task(escape(message), total=total)
 
         def show(message: str, done: float, total: float) -> None:

@@ -1,11 +1,14 @@
 """`mien benchmark make wild`: photographs whose faces are of known shape."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common.terminal.options import AsJson, print_json
+
+if TYPE_CHECKING:
+    from processing.evaluation.wild.make_wild import WildReport, WildSettings
 
 
 def wild(
@@ -38,9 +41,26 @@ def wild(
     The images still show real people's hair, eyes and surroundings: they stay where they are made, as the photographs
     do, and are part of no release.
     """
+    from processing.evaluation.wild.make_wild import WildSettings
+
+    settings = WildSettings(size, seed, per_bin, perturb, gloss)
+    found, made = _made(photographs, model, textures, out, settings, quiet=as_json)
+    if as_json:
+        print_json({"benchmark": str(out), "images": len(made.benchmark.images), "photographs": found,
+                    "bins": made.bins, "asked_per_bin": per_bin, "lacking": made.lacking(per_bin),
+                    "refused": made.refused, "beyond": made.beyond})  # fmt: skip
+        return
+    print(f"{out}: {len(made.benchmark.images)} images of {found} photographs")
+    _print_bins(made, per_bin)
+
+
+def _made(
+    photographs: Path, model: Path, textures: Path, out: Path, settings: "WildSettings", *, quiet: bool
+) -> tuple[int, "WildReport"]:
+    """How many photographs there were, and what was made of them."""
     from common.terminal.progress_bar import progress_bar
     from processing.evaluation.benchmark_files import BenchmarkHead, BenchmarkWriter
-    from processing.evaluation.wild.make_wild import WildSettings, make_wild
+    from processing.evaluation.wild.make_wild import make_wild
     from processing.evaluation.wild.texture_pool import TexturePool
     from processing.evaluation.wild.wild_photographs import wild_photographs
     from processing.face_models.model_file import read_model
@@ -51,20 +71,19 @@ def wild(
     refused, of_what = refused_pictures(textures)
     pool = TexturePool.of_folder(textures, sorted(refused))
     found = wild_photographs(photographs)
-    settings = WildSettings(size, seed, per_bin, perturb, gloss)
-    with progress_bar(quiet=as_json) as progress:
+    with progress_bar(quiet=quiet) as progress:
         progress(0.0, "reading the model")
         face_model = read_model(model)
         recipe = {**settings.as_recipe(), "model": face_model.name, "topology": face_model.topology.topology}
-        writer = BenchmarkWriter(out, BenchmarkHead("wild", out.resolve().name, size, seed, of_what, recipe))
+        writer = BenchmarkWriter(
+            out, BenchmarkHead("wild", out.resolve().name, settings.size_px, settings.seed, of_what, recipe)
+        )
         with LandmarkDetector(faces=MOST_FACES) as detector:
             made = make_wild(found, face_model, pool, writer, settings, detector=detector, progress=progress)
-    if as_json:
-        print_json({"benchmark": str(out), "images": len(made.benchmark.images), "photographs": len(found),
-                    "bins": made.bins, "asked_per_bin": per_bin, "lacking": made.lacking(per_bin),
-                    "refused": made.refused, "beyond": made.beyond})  # fmt: skip
-        return
-    print(f"{out}: {len(made.benchmark.images)} images of {len(found)} photographs")
+    return len(found), made
+
+
+def _print_bins(made: "WildReport", per_bin: int) -> None:
     for name, count in made.bins.items():
         lacks = f"; {per_bin - count} more photographs of this pose are wanted" if count < per_bin else ""
         print(f"  {name} degrees: {count} of {per_bin}{lacks}")

@@ -100,7 +100,7 @@ def named_weights(model: FaceModel, given: Mapping[str, Any], whose: str) -> Flo
 def read_weights(path: Path) -> Mapping[str, Any]:
     """{unit: weight}, or what `mien model fit` wrote."""
     try:
-        content = read_json(path)
+        content = read_json(path, once=True)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:

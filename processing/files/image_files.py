@@ -18,7 +18,7 @@ def write_image(path: Path, image: Image, *, jpeg_quality: int = 95, png_compres
     image: (H, W) grey, (H, W, 3) BGR, or for PNG (H, W, 4) with alpha.  png_compression: zlib's level, 0 to 9.
     Raises DataError for an array that is no image, OSError when there is no room.
     """
-    jpeg = path.suffix == ".jpg"
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if jpeg else [cv2.IMWRITE_PNG_COMPRESSION, png_compression]
     try:
         _, data = cv2.imencode(path.suffix, image, options)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Image
+from common.guarding.safe_text import plain
 from processing.errors import MeshError, ShapeError
 from processing.geometry.cameras import Camera, direction_of, upright_rotation
 from processing.geometry.image_sampling import sample_image
@@ -143,8 +144,8 @@ def with_color_bar(picture: Image, most: float, label: str = "mm") -> Image:
 
 
 def text(image: Image, words: str, at: tuple[int, int], scale: float = 0.45) -> None:
-    """Write dark words into the image, baseline starting at (x, y)."""
-    cv2.putText(image, words, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (45, 45, 45), 1, cv2.LINE_AA)
+    """Write dark words into the image, baseline starting at (x, y); what is no sign, as in odd names of files, is ?."""
+    cv2.putText(image, plain(words), at, cv2.FONT_HERSHEY_SIMPLEX, scale, (45, 45, 45), 1, cv2.LINE_AA)
 
 
 def contact_sheet(images: Sequence[Image], *, columns: int, tile_width: int = 120) -> Image:

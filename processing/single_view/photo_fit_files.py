@@ -1,7 +1,8 @@
 """A model fitted to photographs, as files: mesh, camera, parameters, and a picture to look at, for each photograph."""
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ from processing.single_view.fit_picture import fit_picture
 from processing.single_view.photo_camera import write_camera
 from processing.single_view.photo_fit import PhotoFit, PhotoFitSettings, Photograph, fit_photographs
 from processing.single_view.photograph_files import read_photograph
+
+_PICTURES = (".overlay.png", ".albedo.png")
+_MOST_NAME_BYTES = 200  # of 255 that file systems take, with endings and a random part while a file is written
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,13 @@ class NotFitted:
 
 
 def fit_photo_files(
-    given: PhotoFitInputs,
-    out: Path,
-    *,
-    progress: Progress = no_progress,
-    told: Callable[[FittedPhoto | NotFitted], None] | None = None,
+    given: PhotoFitInputs, out: Path, *, progress: Progress = no_progress
 ) -> list[FittedPhoto | NotFitted]:
     """Fit photographs; write OUT/<photograph>.obj, .camera.json, .fit.json, .overlay.png and, of a model with colours,
     .albedo.png.
 
     Of one person: all share the identity, and nothing is written if one fails. `each`: one after the other; one that
-    fails is told and the rest go on.  told: hears of each as soon as it is done. Raises DataError.
+    fails is told and the rest go on. Raises DataError.
     """
     _check_names(given.photographs, out)
     progress(0.0, "reading")
@@ -105,22 +105,13 @@ def fit_photo_files(
                 fits = fit_photographs(
                     model, first, settings=given.settings, detector=detector, progress=part(progress, 0.2, 0.9)
                 )
-                made: list[FittedPhoto | NotFitted] = []
-                for photograph, fit in zip(first, fits, strict=True):
-                    made.append(_write(model, photograph, fit, out))
-            else:
-                made = []
-                for number, path in enumerate(given.photographs):
-                    now = part(progress, 0.2 + 0.8 * number / len(given.photographs), 1.0)
-                    now(0.0, path.stem)
-                    made.append(_fit_one(model, given, path, out, detector))
-                    if told is not None:
-                        told(made[-1])
-                return made
-    if told is not None:
-        for one in made:
-            told(one)
-    return made
+                return [_write(model, photograph, fit, out) for photograph, fit in zip(first, fits, strict=True)]
+            made: list[FittedPhoto | NotFitted] = []
+            for number, path in enumerate(given.photographs):
+                now = part(progress, 0.2 + 0.8 * number / len(given.photographs), 1.0)
+                now(0.0, path.stem)
+                made.append(_fit_one(model, given, path, out, detector))
+            return made
 
 
 def _read_all(given: PhotoFitInputs) -> list[Photograph]:
@@ -139,14 +130,20 @@ def _fit_one(
 
 
 def _check_names(photographs: Sequence[Path], out: Path) -> None:
-    """Raises DataError for photographs of one name, or that would be overwritten."""
+    """Raises DataError for photographs of one name, of a name that is too long, or that would be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is no folder; give another --out: there each photograph gets several files")
     names = [path.stem for path in photographs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"two photographs are called {twice[0]}; rename one: results go by their names")
-    for path in photographs:
-        if path.resolve() == (out / f"{path.stem}.overlay.png").resolve():
-            raise DataError(f"{path} would be written over; give another --out")
+    long = next((name for name in names if len(os.fsencode(name)) > _MOST_NAME_BYTES), None)
+    if long is not None:
+        raise DataError(f"the name {long[:40]}... is too long for what is written beside it; rename the photograph")
+    written = {(out / f"{name}{suffix}").resolve() for name in names for suffix in _PICTURES}
+    over = next((path for path in photographs if path.resolve() in written), None)
+    if over is not None:
+        raise DataError(f"{over} would be written over; give another --out")
 
 
 def fit_parameters(model: FaceModel, fit: PhotoFit) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from processing.single_view.photo_camera import PhotoCamera, Projection
 PHOTO_PRIOR = FitPrior(identity=3.0, rest=3.0, spread=0.5, symmetry=0.5)
 
 
+MOST_SIDES = 1000.0  # a focal length by the picture's longer side, or the reverse: no lens has it
+
+
 class PhotoFitError(DataError):
     """A photograph cannot be fitted, or the fit cannot be trusted."""
 
@@ -35,6 +38,12 @@ class Photograph:
             raise ShapeError(f"photograph {self.name}", self.image.shape, "(H, W, 3) uint8, BGR")
         if self.focal_px is not None and not (np.isfinite(self.focal_px) and self.focal_px > 0):
             raise PhotoFitError(f"{self.name}: a focal length of {self.focal_px} px is none; give pixels, over 0")
+        longer = max(self.image.shape[:2])
+        if self.focal_px is not None and not longer / MOST_SIDES < self.focal_px < longer * MOST_SIDES:
+            raise PhotoFitError(
+                f"{self.name}: a focal length of {self.focal_px:.3g} px is none of a picture of {longer} px; of a "
+                "camera that was far away say --weak"
+            )
 
 
 @dataclass(frozen=True)

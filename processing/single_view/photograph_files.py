@@ -24,7 +24,9 @@ def read_photograph(path: Path, *, focal_px: float | None = None, face: str | in
     """
     try:
         arrays, about = decode("portrait", path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as a photograph: {error.strerror or error}") from None
+    except ValueError as error:
         raise DataError(f"{path} cannot be read as a photograph: {error}") from None
     if about.get("flaw") or not arrays:
         flaw = about.get("flaw") or "it holds no picture"

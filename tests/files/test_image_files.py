@@ -16,6 +16,14 @@ def test_pictures(tmp_path: Path) -> None:
         read_image(tmp_path / "b.png")
 
 
+def test_jpeg_is_known_by_each_of_its_suffixes(tmp_path: Path) -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for name in ("a.jpg", "a.JPG", "a.jpeg"):
+        write_image(tmp_path / name, picture, jpeg_quality=40)
+    sizes = {path.stat().st_size for path in tmp_path.iterdir()}
+    assert len(sizes) == 1
+
+
 def test_alpha_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
     picture = np.random.default_rng(1).integers(0, 255, (8, 9, 4), dtype=np.uint8)
     write_image(tmp_path / "a.png", picture)

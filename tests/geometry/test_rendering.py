@@ -14,6 +14,7 @@ from processing.geometry.rendering import (
     portrait_camera,
     relief_picture,
     render,
+    text,
     with_color_bar,
 )
 
@@ -109,3 +110,10 @@ def test_what_cannot_be_pictured_is_refused() -> None:
     plain = Mesh(QUAD.vertices_mm, QUAD.triangles)
     with pytest.raises(MeshError, match="needs a mesh with UVs"):
         render(plain, portrait_camera(bounds(plain), height_px=40), texture=np.zeros((4, 4, 3), np.uint8))
+
+
+def test_a_name_that_is_no_text_is_written() -> None:
+    """A file's name may hold bytes that are no UTF-8: OpenCV ends the process at their surrogates."""
+    white = np.full((30, 200, 3), 255, np.uint8)
+    text(white, "odd\udcff\x1b[31m\nname", (2, 20))
+    assert (white < 255).any()

@@ -96,6 +96,9 @@ def test_of_one_person_nothing_is_written_if_one_fails(studio: Path) -> None:
 def test_the_given_focal_length_is_the_cameras(studio: Path) -> None:
     said(studio / "front.png", "--model", studio / "model.npz", "--out", studio / "out", "--focal-px", "640")
     assert json.loads((studio / "out" / "front.camera.json").read_text())["K"][0][0] == pytest.approx(640)
+    for none in ("0", "nan", "-4", "1e30", "1e-6"):
+        with pytest.raises(DataError, match="a focal length of"):
+            said(studio / "front.png", "--model", studio / "model.npz", "--out", studio / "none", "--focal-px", none)
     said(studio / "front.png", "--model", studio / "model.npz", "--out", studio / "weak", "--weak")
     assert json.loads((studio / "weak" / "front.camera.json").read_text())["projection"] == "orthographic"
 
@@ -108,3 +111,30 @@ def test_names_that_would_meet_are_refused(studio: Path) -> None:
         fit_photo_files(PhotoFitInputs(studio / "model.npz", (studio / "front.png", again)), studio / "out")
     with pytest.raises(DataError, match=r"no whole face model|cannot be read"):
         fit_photo_files(PhotoFitInputs(studio / "wall.png", (studio / "front.png",)), studio / "out")
+
+
+def test_a_picture_that_was_given_is_not_written_over(studio: Path) -> None:
+    given = (studio / "front.png", studio / "front.albedo.png")
+    given[1].write_bytes(given[0].read_bytes())
+    with pytest.raises(DataError, match=r"front\.albedo\.png would be written over"):
+        fit_photo_files(PhotoFitInputs(studio / "model.npz", given), studio)
+
+
+def test_a_name_that_leaves_no_room_for_endings_is_refused(studio: Path) -> None:
+    """Before anything is fitted: of many photographs the last one's name would end all."""
+    given = PhotoFitInputs(studio / "model.npz", (studio / "front.png", studio / f"{'n' * 240}.png"), each=True)
+    with pytest.raises(DataError, match="rename the photograph"):
+        fit_photo_files(given, studio / "out")
+    with pytest.raises(DataError, match="no folder; give another --out"):
+        fit_photo_files(PhotoFitInputs(studio / "model.npz", (studio / "front.png",)), studio / "wall.png")
+
+
+def test_names_of_odd_bytes_and_signs_are_kept(studio: Path) -> None:
+    odd = [studio / name for name in ("two\nlines.png", "red\x1b[31m.png", "bad\udcff.png", "{x} %s.png")]
+    for path in odd:
+        path.write_bytes((studio / "front.png").read_bytes())
+    code, report = said("--each", *odd[:2], "--model", studio / "model.npz", "--out", studio / "out")
+    assert code == 0
+    assert [one["photograph"] for one in report["fits"]] == [path.stem for path in odd[:2]]
+    fit_photo_files(PhotoFitInputs(studio / "model.npz", tuple(odd[2:]), each=True), studio / "out")
+    assert all((studio / "out" / f"{path.stem}.fit.json").is_file() for path in odd)

@@ -32,6 +32,23 @@ def test_unknown_units_and_weights_beyond_are_refused(
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"jawOpen": 0.1, "jawOpen": 0.9}', "'jawOpen' stands there twice"),
+        ('{"jawOpen": NaN}', "0 to 1"),
+        ('{"jawOpen": {"jawOpen": 1}}', "0 to 1"),
+        ("[0.5]", "has no weights"),
+        ("[" * 100_000, "nested deeper"),
+        ("", "cannot be read as JSON"),
+    ],
+)
+def test_what_is_no_weights_is_refused(given: EditInputs, text: str, told: str, tmp_path: Path) -> None:
+    given.weights.write_text(text)
+    with pytest.raises(DataError, match=told):
+        edit_photo_file(given, tmp_path / "out.png")
+
+
 def test_a_picture_without_a_face_is_refused(given: EditInputs, tmp_path: Path) -> None:
     given.weights.write_text("{}")
     write_image(given.photograph, known_fit(0).image * 0 + 90)
