@@ -17,7 +17,8 @@ from common.landmark_model import model_bytes
 from processing.errors import DataError
 from processing.files.image_files import read_image
 from processing.landmarks.detector import LandmarkDetector
-from processing.landmarks.face_finding import CLOSE_PX, MOST_FACES, FoundFace, find_faces
+from processing.landmarks.face_finding import CLOSE_PX, MOST_FACES, find_faces
+from processing.landmarks.found_face import FoundFace
 from processing.landmarks.mirror_478 import MIRROR_478
 
 POINTS = 468  # of the face; the ten of the irises lie in none of its triangles

@@ -1,14 +1,15 @@
 """The faces in a photograph of anything: found at several sizes, turned if need be, each looked at closely."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
 from processing.landmarks.detector import DETECTION_SIZE_PX, LandmarkDetector
+from processing.landmarks.found_face import OUTER_EYES, SAME, FoundFace, carried_back, each_once, turned
 from processing.landmarks.mirror_478 import MIRROR_478
+from processing.landmarks.sideways_faces import find_sideways
 
 MOST_FACES = 8
 ROLLS_DEG = (0, 90, -90, 180, 30, -30)
@@ -18,49 +19,27 @@ _SMALL_PX = 512  # photographs of a smaller side are looked at enlarged, too
 _LOOKS = 3  # at a face, each time where it was seen last
 _SETTLED = 0.1  # of a face's size: it was where it was looked at
 STEADY = 0.06  # disagreement up to which a face is believed
-_SAME = 0.5  # of a face's size: two that are nearer than this are one
-OUTER_EYES = (33, 263)  # the detector's points at the outer corners of the right and the left eye
-
-
-@dataclass(frozen=True, eq=False)
-class FoundFace:
-    """A face in a photograph."""
-
-    landmarks_px: Floats  # (478, 2) pixel centres at integers
-    #: By how much detections of the same face disagree, as a share of its size; NaN where it was looked at once.
-    unsteady: float = float("nan")
-
-    @property
-    def box(self) -> Floats:
-        """(2, 2) lowest and highest x and y."""
-        return np.stack([self.landmarks_px.min(axis=0), self.landmarks_px.max(axis=0)])
-
-    @property
-    def centre(self) -> Floats:
-        """(2,) px."""
-        return np.asarray(self.box.mean(axis=0))
-
-    @property
-    def size_px(self) -> float:
-        """The longer side of its box."""
-        return float(np.ptp(self.box, axis=0).max())
+DOUBTFUL = 0.12  # disagreement up to which it is, where there is nothing better
 
 
 def find_faces(image: Image, detector: LandmarkDetector) -> list[FoundFace]:
     """Every face of a photograph (H, W, 3) uint8 BGR, from left to right; none where nothing helps.
 
     detector: one that looks for several faces (`LandmarkDetector(faces=MOST_FACES)`).
-    Looked for as the photograph is, then enlarged or with a border, turned, and in its parts.
+    Looked for as the photograph is, then enlarged or with a border, turned, and in its parts; at last widened, which
+    shows a face that looks aside (`sideways_faces`).
     """
     doubtful: list[FoundFace] = []
     for matrix, picture in _views(image):
-        seen = [FoundFace(_back(found, matrix)) for found in detector.detect_all(picture)]
-        closer = _each_once([face for one in _each_once(seen) if (face := _closely(image, one, detector)) is not None])
+        seen = [FoundFace(carried_back(found, matrix)) for found in detector.detect_all(picture)]
+        closer = each_once([face for one in each_once(seen) if (face := _closely(image, one, detector)) is not None])
         steady = [face for face in closer if face.unsteady <= STEADY]
         if steady:
             return sorted(steady, key=lambda face: face.centre[0])
         doubtful += closer
-    return sorted(doubtful, key=lambda face: face.unsteady)[:1] if doubtful else []
+    if sideways := find_sideways(image, doubtful, detector):
+        return sideways
+    return sorted((face for face in doubtful if face.unsteady <= DOUBTFUL), key=lambda face: face.unsteady)[:1]
 
 
 def _views(image: Image) -> Iterator[tuple[Floats, Image]]:
@@ -71,39 +50,15 @@ def _views(image: Image) -> Iterator[tuple[Floats, Image]]:
     yield np.eye(2, 3), image
     factors = [whole * 0.6, *((2.0, 3.0) if longer < _SMALL_PX else ())]
     for factor in factors:  # with a border as wide as the picture is high: a face that fills it is found
-        yield _turned(image, factor, 0, 1.8)
+        yield turned(image, factor, 0, 1.8)
     for roll in ROLLS_DEG[1:]:
-        yield _turned(image, max(whole, min(2.0, _SMALL_PX / longer)), roll, 1.4)
+        yield turned(image, max(whole, min(2.0, _SMALL_PX / longer)), roll, 1.4)
     if longer > DETECTION_SIZE_PX:  # a small face in a large photograph
         side = longer // 2
         for top in range(0, max(1, height - side // 2), side // 2):
             for left in range(0, max(1, width - side // 2), side // 2):
                 part = np.ascontiguousarray(image[top : top + side, left : left + side])
                 yield np.array([[1.0, 0, -left], [0, 1.0, -top]]), part
-
-
-def _turned(image: Image, factor: float, roll_deg: float, room: float) -> tuple[Floats, Image]:
-    """The picture scaled and turned about its middle, in a square that is `room` times as large."""
-    height, width = image.shape[:2]
-    side = int(np.ceil(max(height, width) * factor * room))
-    middle = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, roll_deg, factor)
-    matrix[:, 2] += (side - 1) / 2 - np.array(middle)
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    picture = cv2.warpAffine(image, matrix, (side, side), flags=how, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(matrix), np.asarray(picture, dtype=np.uint8)
-
-
-def _back(points: Floats, matrix: Floats) -> Floats:
-    return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
-
-
-def _each_once(faces: Sequence[FoundFace]) -> list[FoundFace]:
-    kept: list[FoundFace] = []
-    for face in sorted(faces, key=lambda one: -one.size_px):
-        if all(np.linalg.norm(face.centre - other.centre) > _SAME * other.size_px for other in kept):
-            kept.append(face)
-    return kept
 
 
 def _closely(image: Image, face: FoundFace, detector: LandmarkDetector) -> FoundFace | None:
@@ -136,9 +91,9 @@ def _once(image: Image, face: FoundFace, detector: LandmarkDetector, mirrored: b
         matrix = np.array([[-1, 0, CLOSE_PX - 1], [0, 1.0, 0]]) @ np.vstack([matrix, [0, 0, 1]])
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     picture = cv2.warpAffine(image, matrix, (CLOSE_PX, CLOSE_PX), flags=how, borderMode=cv2.BORDER_REPLICATE)
-    seen = [_back(points, matrix) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
+    seen = [carried_back(points, matrix) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
     away = [float(np.linalg.norm(FoundFace(points).centre - face.centre)) for points in seen]
-    if not seen or min(away) > _SAME * face.size_px:
+    if not seen or min(away) > SAME * face.size_px:
         return None
     points = seen[int(np.argmin(away))]
     return points[MIRROR_478] if mirrored else points

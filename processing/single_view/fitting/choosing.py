@@ -6,7 +6,8 @@ import numpy as np
 
 from processing.errors import NoFace
 from processing.landmarks.detector import LandmarkDetector
-from processing.landmarks.face_finding import OUTER_EYES, FoundFace, find_faces, positions
+from processing.landmarks.face_finding import find_faces, positions
+from processing.landmarks.found_face import OUTER_EYES, FoundFace
 from processing.single_view.photograph import PhotoFitError, Photograph
 
 LEAST_PX = 60.0  # of a face's longer side, chin to brow
