@@ -1,7 +1,9 @@
 """Triangle meshes as plain arrays: adjacency, normals, subdivision, closest points, rays."""
 
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,14 @@ from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import MeshError, ShapeError
-from processing.geometry import compiled_meshes
 from processing.geometry.open3d_core import o3d
+from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
 
 Colors = NDArray[np.uint8]
 #: `Mesh.confidence` from which on a place was measured by photographs; below it was estimated from what lies around.
 MEASURED = 0.5
+_COMPILED = "processing.geometry.compiled_meshes"
+_FEW = 200_000  # triangles for which loading the compiler takes longer than all that is done with them
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +90,19 @@ class Mesh:
             return np.ones(len(self.triangles), np.bool_)
         return np.asarray(np.isnan(self.uvs[self.uv_triangles]).any(axis=(1, 2)))
 
+    @property
+    def _by_numpy(self) -> bool:
+        """Whether loops are better not compiled: they are few, and nobody has loaded the compiler yet (0.6 s). What
+        comes out is the same to the last bit or two.
+        """
+        return len(self.triangles) < _FEW and _COMPILED not in sys.modules
+
     @cached_property
     def triangle_cross(self) -> Floats:
         """(T, 3) normals with the length of twice the area, mm^2."""
-        return np.asarray(compiled_meshes.cross_products(self.vertices_mm, self.triangles))
+        if self._by_numpy:
+            return np.asarray(triangle_cross(self.vertices_mm, self.triangles))
+        return np.asarray(import_module(_COMPILED).cross_products(self.vertices_mm, self.triangles))
 
     @cached_property
     def triangle_normals(self) -> Floats:
@@ -100,7 +113,9 @@ class Mesh:
     @cached_property
     def vertex_normals(self) -> Floats:
         """(V, 3) unit, weighted by area."""
-        return np.asarray(compiled_meshes.vertex_normals(self.vertices_mm, self.triangles))
+        if self._by_numpy:
+            return area_weighted_normals(self.triangle_cross, self.triangles, len(self.vertices_mm))
+        return np.asarray(import_module(_COMPILED).vertex_normals(self.vertices_mm, self.triangles))
 
     @cached_property
     def vertex_areas(self) -> Floats:
