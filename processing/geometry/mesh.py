@@ -4,17 +4,18 @@ import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import MeshError, ShapeError
 from processing.geometry.open3d_core import o3d
 from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Colors = NDArray[np.uint8]
 #: `Mesh.confidence` from which on a place was measured by photographs; below it was estimated from what lies around.
@@ -123,8 +124,10 @@ class Mesh:
         return np.asarray(self.vertex_triangles @ (np.linalg.norm(self.triangle_cross, axis=1) / 6))
 
     @cached_property
-    def vertex_triangles(self) -> sparse.csr_array:
+    def vertex_triangles(self) -> "sparse.csr_array":
         """(V, T) incidence."""
+        from scipy import sparse  # here, as below: most that is done with meshes does without
+
         rows, columns = self.triangles.ravel(), np.repeat(np.arange(len(self.triangles)), 3)
         shape = (len(self.vertices_mm), len(self.triangles))
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
@@ -147,8 +150,10 @@ class Mesh:
         on_boundary[edge_ends(keys[single]).ravel()] = True
         return on_boundary
 
-    def adjacency(self) -> sparse.csr_array:
+    def adjacency(self) -> "sparse.csr_array":
         """(V, V) 1 where an edge is."""
+        from scipy import sparse
+
         e, n = self.edges, len(self.vertices_mm)
         rows, columns = np.r_[e[:, 0], e[:, 1]], np.r_[e[:, 1], e[:, 0]]
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
@@ -209,6 +214,8 @@ def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints32]:
 
 def triangle_components(mesh: Mesh) -> Ints32:
     """(T,) the number of the connected piece that each triangle belongs to."""
+    from scipy.sparse.csgraph import connected_components
+
     _, label = connected_components(mesh.adjacency(), directed=False)
     return np.asarray(label[mesh.triangles[:, 0]], dtype=np.int32)
 

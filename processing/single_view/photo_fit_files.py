@@ -15,16 +15,12 @@ from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
 from processing.face_models.face_model import FaceModel
-from processing.face_models.model_file import map_model
 from processing.files.image_files import write_image
-from processing.files.obj import write_obj
-from processing.geometry.open3d_core import load as load_open3d
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
-from processing.single_view.fit_picture import fit_picture
 from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.photo_camera import write_camera
-from processing.single_view.photo_fit import PhotoFit, PhotoFitSettings, Photograph, fit_photographs
+from processing.single_view.photograph import PhotoFit, PhotoFitSettings, Photograph
 from processing.single_view.photograph_files import read_photograph
 
 
@@ -100,11 +96,16 @@ def fit_photo_files(
         detector_opened = beside.submit(LandmarkDetector, faces=MOST_FACES)
         opened.callback(_close, detector_opened)
         detected = None if photographs_read is None else beside.submit(_detected, photographs_read, detector_opened)
+        # What takes long to load, and can wait, is loaded while the photograph is decoded and the face is found.
+        from processing.face_models.model_file import map_model
+        from processing.geometry import open3d_core
+        from processing.single_view.photo_fit import fit_photographs
+
         model, check = map_model(given.model)
         checked = beside.submit(check)
         made: list[FittedPhoto | NotFitted] = []
         if photographs_read is not None and detected is not None:
-            load_open3d()  # what fits need of it, while the detector starts
+            open3d_core.load()
             first = photographs_read.result()
             fits = fit_photographs(
                 model, first, settings=given.settings, landmarks=detected.result, progress=part(progress, 0.2, 0.9)
@@ -144,6 +145,8 @@ def _read_all(given: PhotoFitInputs) -> list[Photograph]:
 def _fit_one(
     model: FaceModel, given: PhotoFitInputs, path: Path, out: Path, detector: LandmarkDetector
 ) -> FittedPhoto | NotFitted:
+    from processing.single_view.photo_fit import fit_photographs
+
     try:
         photograph = read_photograph(path, focal_px=given.focal_px, face=given.face)
         fit = fit_photographs(model, [photograph], settings=given.settings, detector=detector)[0]
@@ -198,6 +201,9 @@ def _write_colours(model: FaceModel, fit: PhotoFit, path: Path) -> None:
 
 def _write(model: FaceModel, photograph: Photograph, fit: PhotoFit, out: Path) -> FittedPhoto:
     """Mesh, camera and picture first, the parameters last."""
+    from processing.files.obj import write_obj
+    from processing.single_view.fit_picture import fit_picture
+
     stem = f"{out / photograph.name}"
     made = FittedPhoto(
         photograph.name, fit, Path(f"{stem}.obj"), Path(f"{stem}.camera.json"), Path(f"{stem}.fit.json"),
