@@ -200,16 +200,22 @@ def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
 
 def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints32]:
     """The triangles marked in keep (T,), unused vertices dropped; and (V',) the old number of each vertex."""
-    used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
+    used, triangles = _renumbered(mesh.triangles[keep], len(mesh.vertices_mm))
     uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
     if uvs is not None and uv_triangles is not None:
-        used_uvs, corners = np.unique(uv_triangles[keep], return_inverse=True)
-        uvs, uv_triangles = uvs[used_uvs], corners.reshape(-1, 3).astype(np.int32)
+        used_uvs, uv_triangles = _renumbered(uv_triangles[keep], len(uvs))
+        uvs = uvs[used_uvs]
     colors = None if mesh.colors is None else mesh.colors[used]
     confidence = None if mesh.confidence is None else mesh.confidence[used]
-    renumbered = triangles.reshape(-1, 3).astype(np.int32)
-    kept = Mesh(mesh.vertices_mm[used], renumbered, uvs, uv_triangles, colors, confidence)
-    return kept, used.astype(np.int32)
+    kept = Mesh(mesh.vertices_mm[used], triangles, uvs, uv_triangles, colors, confidence)
+    return kept, used
+
+
+def _renumbered(triangles: Ints32, count: int) -> tuple[Ints32, Ints32]:
+    """Of `count` vertices those that triangles (T, 3) name, ascending, and the triangles in numbers of these."""
+    named = np.zeros(count, np.bool_)
+    named[triangles] = True
+    return np.flatnonzero(named).astype(np.int32), (np.cumsum(named, dtype=np.int32) - 1)[triangles]
 
 
 def triangle_components(mesh: Mesh) -> Ints32:
