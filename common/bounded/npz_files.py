@@ -2,12 +2,13 @@
 
 import io
 import math
+import mmap
 import os
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from common.bounded.files import open_regular_file
 from common.bounded.limits import MAX_ARRAY_BYTES, MAX_ARRAYS, OutOfBounds
 
 if TYPE_CHECKING:
+    from numpy import dtype
     from numpy.typing import NDArray
 
 HEADER_BYTES = 10_000
 MAX_DIMENSIONS = 8
 _KINDS = "biufUS"  # numbers and texts; never objects, which are programs
+_CHUNK = 1 << 20
 _DIGITS = re.compile(rb"\d{19,}")
 
 
@@ -39,6 +42,65 @@ def read_npz(
                 return _arrays(archive, names, most)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
             raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
+
+
+def map_npz(
+    path: Path, names: Collection[str], mapped: Collection[str], *, most: int = MAX_ARRAY_BYTES
+) -> "tuple[dict[str, NDArray[Any]], Callable[[], None]]":
+    """`read_npz`, where arrays called in `mapped`, if they are stored as they are, stay in the file: read-only, read
+    when they are looked at. And what compares their checksums: it raises ValueError; until then they may be damaged.
+
+    For files that are replaced and not written into, as ours are: one cut short meanwhile ends the process.
+    """
+    import numpy as np
+
+    with os.fdopen(open_regular_file(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most + (1 << 20):
+            raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")
+        try:
+            with zipfile.ZipFile(file) as archive:
+                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                later = [
+                    m
+                    for m in archive.infolist()
+                    if m.filename.removesuffix(".npy") in mapped and m.compress_type == zipfile.ZIP_STORED
+                ]
+                there = {m.filename.removesuffix(".npy") for m in later}
+                found = _arrays(archive, [n for n in names if n not in there], most - sum(m.file_size for m in later))
+                if len(there) != len(later):
+                    raise ValueError("it holds an array twice")
+                spans = {}
+                for member in later:
+                    name = member.filename.removesuffix(".npy")
+                    with archive.open(member) as stream:  # looks at the member's own header
+                        shape, fortran, dtype, start = _header(stream, member.file_size, name[:40])
+                    first = _data_offset(memory, member)
+                    found[name] = np.frombuffer(memory, dtype, math.prod(shape), first + start).reshape(
+                        shape, order="F" if fortran else "C"
+                    )
+                    spans[name] = (first, member.file_size, member.CRC)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+            raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
+
+    def check() -> None:
+        for name, (first, length, wanted) in spans.items():
+            crc, view = 0, memoryview(memory)
+            for at in range(first, first + length, _CHUNK):
+                crc = zlib.crc32(view[at : min(at + _CHUNK, first + length)], crc)
+            if crc != wanted:
+                raise ValueError(f"it is no .npz file, or a damaged one (Bad CRC-32 for file '{name[:40]}.npy')")
+
+    return found, check
+
+
+def _data_offset(memory: mmap.mmap, member: zipfile.ZipInfo) -> int:
+    """Where the bytes of a stored member begin (PKWARE's APPNOTE, section 4.3.7)."""
+    name, extra = struct.unpack_from("<HH", memory, member.header_offset + 26)
+    first = member.header_offset + 30 + int(name) + int(extra)
+    if member.compress_size != member.file_size or first + member.file_size > len(memory):
+        raise ValueError(f"{member.filename[:40]} is cut short")
+    return first
 
 
 def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) -> "dict[str, NDArray[Any]]":
@@ -61,8 +123,8 @@ def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most: int) 
     return found
 
 
-def _array(stream: IO[bytes], size: int, name: str) -> "NDArray[Any]":
-    """One array; its header and the member's size must agree."""
+def _header(stream: IO[bytes], size: int, name: str) -> "tuple[tuple[int, ...], bool, dtype[Any], int]":
+    """Shape, whether columns come first, type, and where the numbers begin; it and the member's size must agree."""
     import numpy as np
 
     head = stream.read(12)
@@ -91,6 +153,15 @@ def _array(stream: IO[bytes], size: int, name: str) -> "NDArray[Any]":
     expected = math.prod(shape) * dtype.itemsize
     if expected != size - start:
         raise ValueError(f"{name} has {size - start} bytes of data; its shape {shape} wants {expected}")
+    return shape, fortran, dtype, start
+
+
+def _array(stream: IO[bytes], size: int, name: str) -> "NDArray[Any]":
+    """One array."""
+    import numpy as np
+
+    shape, fortran, dtype, _ = _header(stream, size, name)
+    expected = math.prod(shape) * dtype.itemsize
     data = bytearray(expected)
     view, at = memoryview(data), 0
     while at < expected:

@@ -139,7 +139,8 @@ class Albedo:
             parameters = np.asarray(parameters, dtype=np.float64)
             if parameters.shape != self.deviations.shape:
                 raise ShapeError("albedo parameters", parameters.shape, str(self.deviations.shape))
-            colours = colours + np.tensordot(parameters * self.deviations, self.components, axes=1)
+            amounts = (parameters * self.deviations).astype(np.float32)
+            colours = colours + (amounts @ self.components.reshape(len(amounts), -1)).reshape(colours.shape)
         picture = np.empty((*self.mask.shape, 3), dtype=np.uint8)
         picture[:] = self.fill
         picture[self.mask] = np.rint(colours).clip(0, 255)

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from common.bounded.json_toml import parse_json
 from common.bounded.limits import MAX_FACE_MODEL_BYTES
-from common.bounded.npz_files import read_npz
+from common.bounded.npz_files import map_npz, read_npz
 from common.files.atomic_write import atomic_write
 from processing.errors import DataError
 from processing.face_models.bilinear_shapes import BilinearShapes, ModelError
@@ -21,6 +22,8 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.topology import topology_id
 
 KIND, FORMAT = "mien face model", 1
+_LARGEST = "unit_core_mm"
+_ROWS = 4096  # that are looked at together: they stay in the cache
 Arrays = Mapping[str, NDArray[Any]]
 
 _FLOATS32 = ("vertices_mm", "neutral_core_mm", "unit_core_mm", "albedo_mean", "albedo_components")
@@ -99,7 +102,7 @@ def _arrays_of(model: FaceModel) -> dict[str, NDArray[Any]]:
 def read_model(path: Path, *, topology: str | None = None) -> FaceModel:
     """What `write_model` wrote. topology: refuse a model of any other (`topology_id`). Raises ModelError."""
     path = Path(path)
-    try:
+    with _told(path):
         arrays = read_npz(path, ("head", *ARRAYS), most=MAX_FACE_MODEL_BYTES)
         head = _head(path, arrays)
         said = str(head["template"]["topology"])
@@ -110,6 +113,36 @@ def read_model(path: Path, *, topology: str | None = None) -> FaceModel:
             )
         _check_types(arrays)
         return _model(head, arrays)
+
+
+def map_model(path: Path) -> tuple[FaceModel, Callable[[], None]]:
+    """`read_model`, whose units stay in the file until they are looked at, and what checks them: for one who asks for
+    few vertices, or has something else to do meanwhile. `subset`s are finite; of the rest nothing is to be believed
+    before the check has returned. Both raise ModelError.
+    """
+    path = Path(path)
+    with _told(path):
+        arrays, checksums = map_npz(path, ("head", *ARRAYS), (_LARGEST,), most=MAX_FACE_MODEL_BYTES)
+        head = _head(path, arrays)
+        _check_types(arrays)
+        model = _model(head, arrays, finite_elsewhere=True)
+
+    def check() -> None:
+        with _told(path):
+            rows = arrays[_LARGEST]
+            for at in range(0, len(rows), _ROWS):
+                if not np.isfinite(rows[at : at + _ROWS]).all():
+                    raise ModelError("a face model holds what is not a finite number")
+            checksums()
+
+    return model, check
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What goes wrong with a file, as a ModelError."""
+    try:
+        yield
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
     except ModelError:
@@ -150,7 +183,7 @@ def _check_types(arrays: Arrays) -> None:
             raise ValueError(f"{name} holds {array.dtype}; wanted {ARRAYS[name]}")
 
 
-def _model(head: Mapping[str, Any], arrays: Arrays) -> FaceModel:
+def _model(head: Mapping[str, Any], arrays: Arrays, *, finite_elsewhere: bool = False) -> FaceModel:
     template = head["template"]
     vertices = arrays["vertices_mm"].astype(np.float64)
     mesh = Mesh(vertices, arrays["triangles"], arrays.get("uvs"), arrays.get("uv_triangles"))
@@ -177,6 +210,7 @@ def _model(head: Mapping[str, Any], arrays: Arrays) -> FaceModel:
     shapes = BilinearShapes(
         units=tuple(str(unit) for unit in head["units"]),
         **{key: arrays[key] for key in ("neutral_core_mm", "unit_starts", "unit_vertices", "unit_core_mm")},
+        finite_elsewhere=finite_elsewhere,
     )
     return FaceModel(
         name=str(head["name"]),

@@ -1,22 +1,27 @@
 """Triangle meshes as plain arrays: adjacency, normals, subdivision, closest points, rays."""
 
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from common.array_types import Bools, Floats, Gray, Ints32
 from processing.errors import MeshError, ShapeError
-from processing.geometry import compiled_meshes
 from processing.geometry.open3d_core import o3d
+from processing.geometry.vertex_normals import area_weighted_normals, triangle_cross
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Colors = NDArray[np.uint8]
 #: `Mesh.confidence` from which on a place was measured by photographs; below it was estimated from what lies around.
 MEASURED = 0.5
+_COMPILED = "processing.geometry.compiled_meshes"
+_FEW = 200_000  # triangles for which loading the compiler takes longer than all that is done with them
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +91,19 @@ class Mesh:
             return np.ones(len(self.triangles), np.bool_)
         return np.asarray(np.isnan(self.uvs[self.uv_triangles]).any(axis=(1, 2)))
 
+    @property
+    def _by_numpy(self) -> bool:
+        """Whether loops are better not compiled: they are few, and nobody has loaded the compiler yet (0.6 s). What
+        comes out is the same to the last bit or two.
+        """
+        return len(self.triangles) < _FEW and _COMPILED not in sys.modules
+
     @cached_property
     def triangle_cross(self) -> Floats:
         """(T, 3) normals with the length of twice the area, mm^2."""
-        return np.asarray(compiled_meshes.cross_products(self.vertices_mm, self.triangles))
+        if self._by_numpy:
+            return np.asarray(triangle_cross(self.vertices_mm, self.triangles))
+        return np.asarray(import_module(_COMPILED).cross_products(self.vertices_mm, self.triangles))
 
     @cached_property
     def triangle_normals(self) -> Floats:
@@ -100,7 +114,9 @@ class Mesh:
     @cached_property
     def vertex_normals(self) -> Floats:
         """(V, 3) unit, weighted by area."""
-        return np.asarray(compiled_meshes.vertex_normals(self.vertices_mm, self.triangles))
+        if self._by_numpy:
+            return area_weighted_normals(self.triangle_cross, self.triangles, len(self.vertices_mm))
+        return np.asarray(import_module(_COMPILED).vertex_normals(self.vertices_mm, self.triangles))
 
     @cached_property
     def vertex_areas(self) -> Floats:
@@ -108,8 +124,10 @@ class Mesh:
         return np.asarray(self.vertex_triangles @ (np.linalg.norm(self.triangle_cross, axis=1) / 6))
 
     @cached_property
-    def vertex_triangles(self) -> sparse.csr_array:
+    def vertex_triangles(self) -> "sparse.csr_array":
         """(V, T) incidence."""
+        from scipy import sparse  # here, as below: most that is done with meshes does without
+
         rows, columns = self.triangles.ravel(), np.repeat(np.arange(len(self.triangles)), 3)
         shape = (len(self.vertices_mm), len(self.triangles))
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
@@ -132,8 +150,10 @@ class Mesh:
         on_boundary[edge_ends(keys[single]).ravel()] = True
         return on_boundary
 
-    def adjacency(self) -> sparse.csr_array:
+    def adjacency(self) -> "sparse.csr_array":
         """(V, V) 1 where an edge is."""
+        from scipy import sparse
+
         e, n = self.edges, len(self.vertices_mm)
         rows, columns = np.r_[e[:, 0], e[:, 1]], np.r_[e[:, 1], e[:, 0]]
         return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
@@ -180,20 +200,28 @@ def subdivide(mesh: Mesh, times: int = 1) -> Mesh:
 
 def submesh(mesh: Mesh, keep: Bools) -> tuple[Mesh, Ints32]:
     """The triangles marked in keep (T,), unused vertices dropped; and (V',) the old number of each vertex."""
-    used, triangles = np.unique(mesh.triangles[keep], return_inverse=True)
+    used, triangles = _renumbered(mesh.triangles[keep], len(mesh.vertices_mm))
     uvs, uv_triangles = mesh.uvs, mesh.uv_triangles
     if uvs is not None and uv_triangles is not None:
-        used_uvs, corners = np.unique(uv_triangles[keep], return_inverse=True)
-        uvs, uv_triangles = uvs[used_uvs], corners.reshape(-1, 3).astype(np.int32)
+        used_uvs, uv_triangles = _renumbered(uv_triangles[keep], len(uvs))
+        uvs = uvs[used_uvs]
     colors = None if mesh.colors is None else mesh.colors[used]
     confidence = None if mesh.confidence is None else mesh.confidence[used]
-    renumbered = triangles.reshape(-1, 3).astype(np.int32)
-    kept = Mesh(mesh.vertices_mm[used], renumbered, uvs, uv_triangles, colors, confidence)
-    return kept, used.astype(np.int32)
+    kept = Mesh(mesh.vertices_mm[used], triangles, uvs, uv_triangles, colors, confidence)
+    return kept, used
+
+
+def _renumbered(triangles: Ints32, count: int) -> tuple[Ints32, Ints32]:
+    """Of `count` vertices those that triangles (T, 3) name, ascending, and the triangles in numbers of these."""
+    named = np.zeros(count, np.bool_)
+    named[triangles] = True
+    return np.flatnonzero(named).astype(np.int32), (np.cumsum(named, dtype=np.int32) - 1)[triangles]
 
 
 def triangle_components(mesh: Mesh) -> Ints32:
     """(T,) the number of the connected piece that each triangle belongs to."""
+    from scipy.sparse.csgraph import connected_components
+
     _, label = connected_components(mesh.adjacency(), directed=False)
     return np.asarray(label[mesh.triangles[:, 0]], dtype=np.int32)
 

@@ -39,20 +39,21 @@ def _quiet() -> Iterator[None]:
 
 _DRAWING = tuple(f"mediapipe.tasks.python.vision.drawing_{name}" for name in ("styles", "utils"))
 _PLOTS = ("matplotlib", "matplotlib.pyplot")
+_SOUND = "sounddevice"  # which asks the system's compilers and linkers where its library is
 
 
 @contextmanager
 def _without_plots() -> Iterator[None]:
-    """mediapipe without Matplotlib, which its drawing loads, which nobody asks for here: as long as all the rest."""
-    if "mediapipe" in sys.modules or any(name in sys.modules for name in _PLOTS):
+    """mediapipe without Matplotlib, which its drawing loads, and without recording sound: as long as all the rest."""
+    if "mediapipe" in sys.modules or any(name in sys.modules for name in (*_PLOTS, _SOUND)):
         yield
         return
-    sys.modules.update({name: ModuleType(name) for name in _PLOTS})
+    sys.modules.update({name: ModuleType(name) for name in (*_PLOTS, _SOUND)})
     sys.modules[_PLOTS[0]].__dict__["pyplot"] = sys.modules[_PLOTS[1]]
     try:
         yield
     finally:
-        for name in (*_PLOTS, *_DRAWING):  # whoever asks for them gets the real ones
+        for name in (*_PLOTS, _SOUND, *_DRAWING):  # whoever asks for them gets the real ones
             sys.modules.pop(name, None)
 
 

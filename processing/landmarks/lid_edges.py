@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from common.array_types import Bools, Floats, Image
 from processing.geometry.cameras import Camera
@@ -70,6 +69,8 @@ class EyeColours:
         step = ((high - low) / (BINS - 1)).clip(1 / 60)
         place = np.clip((colours - low) / step + 0.5, 0, BINS - 1).astype(np.int64)
         number = (place[..., 0] * BINS + place[..., 1]) * BINS + place[..., 2]
+        from scipy.ndimage import gaussian_filter  # here: who only wants the points' names need not wait for it
+
         smooth = [
             gaussian_filter(np.bincount(number[of], minlength=BINS**3).reshape((BINS,) * 3) / of.sum(), 1.0)
             for of in (eye, skin)

@@ -1,6 +1,6 @@
 """A face model fitted to photographs of a person: faces found, poses, Gauss-Newton steps, figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,14 +50,16 @@ def fit_photographs(
     *,
     settings: PhotoFitSettings | None = None,
     detector: LandmarkDetector | None = None,
+    landmarks: Callable[[], Sequence[Floats]] | None = None,
     progress: Progress = no_progress,
 ) -> list[PhotoFit]:
     """One face in one or several photographs of one person, who share the identity.
 
     detector: an open one, for many calls; it should look for several faces.
+    landmarks: waits for what was detected beside, (478, 2) px of each photograph's chosen face; nothing is detected.
     Raises DataError (NoFace, PhotoFitError) naming the photograph, what is wrong with it and what to do.
     """
-    return _PhotoFitting(model, photographs, settings or PhotoFitSettings(), detector).run(progress)
+    return _PhotoFitting(model, photographs, settings or PhotoFitSettings(), detector).run(progress, landmarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +102,10 @@ class _PhotoFitting:
         self._pressing = np.ones(len(photographs))  # what landmarks of each photograph weigh, times their share
         self._rng = np.random.default_rng(0)
 
-    def run(self, progress: Progress) -> list[PhotoFit]:
+    def run(self, progress: Progress, landmarks: Callable[[], Sequence[Floats]] | None = None) -> list[PhotoFit]:
         """Raises DataError, NoFace, PhotoFitError."""
         progress(0.0, "faces")
-        self._landmarks = self._found()
+        self._landmarks = self._found() if landmarks is None else list(landmarks())
         progress(0.2, "landmarks")
         state, count = self._start(), self._settings.iterations
         for number in range(count):

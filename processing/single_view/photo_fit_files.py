@@ -2,27 +2,28 @@
 
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common.array_types import Floats
 from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
 from processing.face_models.face_model import FaceModel
-from processing.face_models.model_file import read_model
 from processing.files.image_files import write_image
-from processing.files.obj import write_obj
 from processing.landmarks.detector import LandmarkDetector
 from processing.landmarks.face_finding import MOST_FACES
-from processing.single_view.fit_picture import fit_picture
+from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.photo_camera import write_camera
-from processing.single_view.photo_fit import PhotoFit, PhotoFitSettings, Photograph, fit_photographs
+from processing.single_view.photograph import PhotoFit, PhotoFitSettings, Photograph
 from processing.single_view.photograph_files import read_photograph
+
 
 _PICTURES = (".overlay.png", ".albedo.png")
 _MOST_NAME_BYTES = 200  # of 255 that file systems take, with endings and a random part while a file is written
@@ -81,37 +82,65 @@ class NotFitted:
 
 
 def fit_photo_files(
-    given: PhotoFitInputs, out: Path, *, progress: Progress = no_progress
+    given: PhotoFitInputs,
+    out: Path,
+    *,
+    progress: Progress = no_progress,
+    told: Callable[[FittedPhoto | NotFitted], None] | None = None,
 ) -> list[FittedPhoto | NotFitted]:
     """Fit photographs; write OUT/<photograph>.obj, .camera.json, .fit.json, .overlay.png and, of a model with colours,
     .albedo.png.
 
     Of one person: all share the identity, and nothing is written if one fails. `each`: one after the other; one that
-    fails is told and the rest go on. Raises DataError.
+    fails is told and the rest go on.  told: hears of each as soon as it is done. Raises DataError.
     """
     _check_names(given.photographs, out)
     progress(0.0, "reading")
-    with ThreadPoolExecutor(2) as beside:
-        model_read = beside.submit(read_model, given.model)
+    with ThreadPoolExecutor(4) as beside, ExitStack() as opened:
+        photographs_read = None if given.each else beside.submit(_read_all, given)
         detector_opened = beside.submit(LandmarkDetector, faces=MOST_FACES)
-        try:
-            first = None if given.each else _read_all(given)
-            model = model_read.result()
-        except BaseException:
-            detector_opened.result().close()
-            raise
-        with detector_opened.result() as detector:
-            if first is not None:
-                fits = fit_photographs(
-                    model, first, settings=given.settings, detector=detector, progress=part(progress, 0.2, 0.9)
-                )
-                return [_write(model, photograph, fit, out) for photograph, fit in zip(first, fits, strict=True)]
-            made: list[FittedPhoto | NotFitted] = []
-            for number, path in enumerate(given.photographs):
-                now = part(progress, 0.2 + 0.8 * number / len(given.photographs), 1.0)
-                now(0.0, path.stem)
-                made.append(_fit_one(model, given, path, out, detector))
-            return made
+        opened.callback(_close, detector_opened)
+        detected = None if photographs_read is None else beside.submit(_detected, photographs_read, detector_opened)
+        # What takes long to load, and can wait, is loaded while the photograph is decoded and the face is found.
+        from processing.face_models.model_file import map_model
+        from processing.geometry import open3d_core
+        from processing.single_view.photo_fit import fit_photographs
+
+        model, check = map_model(given.model)
+        checked = beside.submit(check)
+        made: list[FittedPhoto | NotFitted] = []
+        if photographs_read is not None and detected is not None:
+            open3d_core.load()
+            first = photographs_read.result()
+            fits = fit_photographs(
+                model, first, settings=given.settings, landmarks=detected.result, progress=part(progress, 0.2, 0.9)
+            )
+            checked.result()
+            made += [_write(model, photograph, fit, out) for photograph, fit in zip(first, fits, strict=True)]
+        else:
+            checked.result()
+            with detector_opened.result() as detector:
+                for number, path in enumerate(given.photographs):
+                    now = part(progress, 0.2 + 0.8 * number / len(given.photographs), 1.0)
+                    now(0.0, path.stem)
+                    made.append(_fit_one(model, given, path, out, detector))
+                    if told is not None:
+                        told(made[-1])
+                return made
+    if told is not None:
+        for one in made:
+            told(one)
+    return made
+
+
+def _close(detector: Future[LandmarkDetector]) -> None:
+    with suppress(Exception):  # of one that did not open: told where it was waited for
+        detector.result().close()
+
+
+def _detected(photographs: Future[list[Photograph]], detector: Future[LandmarkDetector]) -> list[Floats]:
+    """(478, 2) px of each photograph's chosen face. Raises NoFace, PhotoFitError, and what the two did not manage."""
+    return [chosen_face(one, detector.result()).landmarks_px for one in photographs.result()]
 
 
 def _read_all(given: PhotoFitInputs) -> list[Photograph]:
@@ -121,6 +150,8 @@ def _read_all(given: PhotoFitInputs) -> list[Photograph]:
 def _fit_one(
     model: FaceModel, given: PhotoFitInputs, path: Path, out: Path, detector: LandmarkDetector
 ) -> FittedPhoto | NotFitted:
+    from processing.single_view.photo_fit import fit_photographs
+
     try:
         photograph = read_photograph(path, focal_px=given.focal_px, face=given.face)
         fit = fit_photographs(model, [photograph], settings=given.settings, detector=detector)[0]
@@ -174,20 +205,30 @@ def fit_parameters(model: FaceModel, fit: PhotoFit) -> dict[str, Any]:
     return content
 
 
+def _write_colours(model: FaceModel, fit: PhotoFit, path: Path) -> None:
+    if model.albedo is not None and fit.appearance is not None:
+        write_image(path, np.ascontiguousarray(model.albedo.picture(fit.appearance.albedo)[..., ::-1]))
+
+
 def _write(model: FaceModel, photograph: Photograph, fit: PhotoFit, out: Path) -> FittedPhoto:
     """Mesh, camera and picture first, the parameters last."""
+    from processing.files.obj import write_obj
+    from processing.single_view.fit_picture import fit_picture
+
     stem = f"{out / photograph.name}"
     made = FittedPhoto(
         photograph.name, fit, Path(f"{stem}.obj"), Path(f"{stem}.camera.json"), Path(f"{stem}.fit.json"),
         Path(f"{stem}.overlay.png"),
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    write_obj(made.mesh, model.topology.mesh.with_vertices(fit.vertices_mm))
-    write_camera(made.camera, fit.camera)
-    write_image(made.picture, fit_picture(model, photograph, fit))
-    if model.albedo is not None and fit.appearance is not None:
-        colours = np.ascontiguousarray(model.albedo.picture(fit.appearance.albedo)[..., ::-1])
-        write_image(Path(f"{stem}.albedo.png"), colours)
+    with ThreadPoolExecutor(2) as beside:
+        written = [beside.submit(_write_colours, model, fit, Path(f"{stem}.albedo.png"))]
+        picture = fit_picture(model, photograph, fit)
+        written.append(beside.submit(write_image, made.picture, picture))
+        write_obj(made.mesh, model.topology.mesh.with_vertices(fit.vertices_mm))
+        write_camera(made.camera, fit.camera)
+        for one in written:
+            one.result()
     with atomic_write(made.parameters) as temporary:
         temporary.write_text(json.dumps(fit_parameters(model, fit), indent=1) + "\n", encoding="utf-8")
     return made

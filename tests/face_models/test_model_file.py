@@ -16,7 +16,7 @@ from small_model import small_model
 
 from processing.errors import DataError
 from processing.face_models.bilinear_shapes import ModelError
-from processing.face_models.model_file import ARRAYS, read_card, read_model, write_model
+from processing.face_models.model_file import ARRAYS, map_model, read_card, read_model, write_model
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +159,49 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
         read_model(tmp_path / "m.npz")
     with pytest.raises(ModelError, match="cannot be read"):
         read_model(tmp_path / "none.npz")
+
+
+def test_a_mapped_model_is_the_one_that_is_read(file: Path) -> None:
+    whole = read_model(file)
+    mapped, check = map_model(file)
+    check()
+    weights, identity = np.full(len(whole.units), 0.5), whole.identity_mean + whole.identity_deviation
+    np.testing.assert_array_equal(mapped.bilinear.unit_core_mm, whole.bilinear.unit_core_mm)
+    np.testing.assert_array_equal(mapped.face(identity, weights), whole.face(identity, weights))
+
+
+def test_a_mapped_model_cannot_be_written_into(file: Path) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        map_model(file)[0].bilinear.unit_core_mm[0] = 0
+
+
+def test_damage_to_what_stays_in_the_file_is_told_by_its_check(file: Path, tmp_path: Path) -> None:
+    core = read_model(file).bilinear.unit_core_mm
+    content = bytearray(file.read_bytes())
+    at = content.index(core.tobytes()[:400])
+    content[at + 100] ^= 1
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(content)
+    _, check = map_model(damaged)
+    with pytest.raises(ModelError, match="damaged"):
+        check()
+
+
+def test_a_number_that_is_none_in_what_stays_in_the_file_is_refused(file: Path, tmp_path: Path) -> None:
+    with np.load(file) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["unit_core_mm"][-1, 0, 0] = np.nan
+    bad = tmp_path / "bad.npz"
+    np.savez(bad, **arrays)
+    model, check = map_model(bad)
+    with pytest.raises(ModelError, match="not a finite number"):
+        check()
+    with pytest.raises(ModelError, match="not a finite number"):
+        model.subset(np.arange(model.vertex_count))
+
+
+def test_a_mapped_model_that_is_cut_short_is_refused(file: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.npz"
+    short.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ModelError):
+        map_model(short)

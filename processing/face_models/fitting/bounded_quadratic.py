@@ -1,7 +1,6 @@
 """The least of a quadratic function within a box: projected Newton steps (Bertsekas 1982)."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from common.array_types import Bools, Floats
 
@@ -14,6 +13,8 @@ def least_in_box(matrix: Floats, right: Floats, low: Floats, high: Floats, start
 
     matrix: (N, N) symmetric, positive definite.  low, high: (N,), infinite where free.  start: (N,) within them.
     """
+    from scipy.linalg import cho_factor, cho_solve  # here: settings of fits are named by who does none yet
+
     x = start.clip(low, high)
     gradient = matrix @ x - right
     for _ in range(_STEPS):

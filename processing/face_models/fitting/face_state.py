@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats, Ints32
 from processing.face_models.bilinear_shapes import BilinearShapes
@@ -95,5 +94,7 @@ def _pose_rows(points: Floats, across: Floats) -> Floats:
 
 def moved(motion: Similarity, step: Floats) -> Similarity:
     """The motion after a step (7,) of the pose."""
+    from scipy.spatial.transform import Rotation  # here: the state is named by who does no fit yet
+
     R = motion.R @ Rotation.from_rotvec(step[:3]).as_matrix()
     return Similarity(motion.scale * float(np.exp(step[6])), R, motion.t + motion.R @ step[3:6])

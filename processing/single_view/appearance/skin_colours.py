@@ -110,7 +110,9 @@ class SkinColours:
         part = slice(low[1], high[1]), slice(low[0], high[0])
         mask = albedo.mask[part]
         rows: Ints64 = np.cumsum(albedo.mask.ravel()).reshape(albedo.mask.shape)[part][mask] - 1
-        colours = np.concatenate([albedo.mean[None], albedo.components[: self.components]])[:, rows]
+        colours = np.empty((1 + self.components, len(rows), 3), np.float32)
+        colours[0] = albedo.mean[rows]
+        np.take(albedo.components[: self.components], rows, axis=1, out=colours[1:], mode="clip")
         colours[1:] *= albedo.deviations[: self.components, None, None].astype(np.float32)
         place = np.full(mask.shape, -1, np.int32)
         if blur_mm * self.texels_per_mm > _NARROWEST:

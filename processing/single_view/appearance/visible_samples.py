@@ -87,7 +87,9 @@ def _seen(
     pixels = grid.reshape(-1, 2)
     directions = camera.rays(pixels)
     ahead = directions @ camera.viewing_direction
-    near = float(camera.depth(mesh.vertices_mm[np.unique(mesh.triangles[counted])]).min()) - 300.0
+    used = np.zeros(len(mesh.vertices_mm), np.bool_)
+    used[mesh.triangles[counted]] = True
+    near = float(camera.depth(mesh.vertices_mm[used]).min()) - 300.0
     origins = camera.centre + directions * (max(near, 1.0) / ahead)[:, None]  # near the face: float32 rays
     distance, triangle, barycentric = Surface(mesh).cast(origins, directions)
     hit = triangle >= 0
