@@ -233,6 +233,9 @@ def _call(work: _Work, photos: Sequence[Photo]) -> tuple[CommandEnd, list[Photo]
         end = run_command(words, work.file.method, work.file.here, said, count, look)
         whole = end.how == "well"
     finally:  # interrupted, too: what is whole is kept
+        for path in out.glob("*"):
+            if path.is_symlink():  # to what is not the method's, or gone tomorrow
+                path.unlink()
         made = [photo for photo in photos if mesh_of(out, photo.name) is not None]
         if not whole and made:
             made.remove(max(made, key=lambda photo: _written(out, photo)))

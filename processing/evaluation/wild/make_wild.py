@@ -333,6 +333,6 @@ def _read_note(path: Path) -> WildNote | None:
 
 def _impersonal(reason: str, path: Path) -> str:
     """A refusal without the photograph's name, which may be somebody's, and in one line."""
-    for name in (str(path), path.name, path.stem):
+    for name in (str(path), path.name):  # not the stem: it may be a word, as "face"
         reason = reason.replace(name, "the photograph")
     return reason.splitlines()[0][:200]

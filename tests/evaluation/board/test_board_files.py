@@ -243,3 +243,16 @@ def test_a_report_of_nothing_is_refused(bench: Benchmark, meshes: dict[str, Path
     other = tiny_benchmark(tmp_path / "other", subjects=1, focals=(1,))
     with pytest.raises(DataError, match="is not the benchmark of these results"):
         write_board(tmp_path, tmp_path / "page", bench=other.folder)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "two\nlines", "\x1b[31m", ".hidden", "n" * 300])
+def test_a_name_that_no_folder_should_have_is_refused(bench: Benchmark, tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot be a method's name"):
+        evaluate_meshes(bench.folder, tmp_path, name, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_without_results_is_told_how_to_get_some(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(DataError, match="holds no results: mien benchmark run"):
+            write_board(folder, tmp_path / "board")
