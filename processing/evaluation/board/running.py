@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from common.files.atomic_write import write_whole
 from common.files.hashes import file_sha256
@@ -150,13 +149,6 @@ def read_made(home: Path) -> dict[str, Made]:
         return {str(name): Made(**made) for name, made in dict(images or {}).items()}
     except (TypeError, ValueError):
         raise DataError(f"{path} is no record of a method's run; take it away, and its meshes are made anew") from None
-
-
-def read_described(home: Path) -> dict[str, Any]:
-    """The method as it was described when it was run; empty where it was not run from here."""
-    path = home / MADE
-    found = read_json_object(path, DataError).get("method") if path.is_file() else None
-    return found if isinstance(found, dict) else {}
 
 
 def _photo_key(key: str, photo: Photo, sees_focal: bool) -> str:
