@@ -107,6 +107,8 @@ class Benchmark:
         if not isinstance(size, int) or not 8 <= size <= MOST_SIZE_PX:
             raise BenchmarkError(f"{folder / HEAD}: size_px is {size!r}; wanted 8 to {MOST_SIZE_PX}")
         images = tuple(_read_table(folder / TABLE))
+        if not images:
+            raise BenchmarkError(f"{folder / TABLE} lists no images: make it again")
         if made.get("images") != len(images):
             raise BenchmarkError(
                 f"{folder}: {HEAD} says {made.get('images')!r} images, {TABLE} has {len(images)}: make it again"

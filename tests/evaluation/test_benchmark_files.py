@@ -145,6 +145,16 @@ def test_a_head_that_cannot_be_used_is_refused(tmp_path, key, value, said):
         Benchmark.open(tmp_path / "b")
 
 
+def test_a_benchmark_without_images_is_none(tmp_path):
+    """It would be run with success, and its figures would be of nothing."""
+    written(tmp_path / "b")
+    path, table = tmp_path / "b" / "benchmark.json", tmp_path / "b" / "images.csv"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"images": 0}))
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    with pytest.raises(BenchmarkError, match="lists no images"):
+        Benchmark.open(tmp_path / "b")
+
+
 def test_damaged_files_say_what_they_are(tmp_path):
     made, images = written(tmp_path / "b")
     made.picture_path(images[0]).write_bytes(b"\x89PNG nothing")

@@ -18,6 +18,7 @@ from typing import Any
 from common.files.atomic_write import write_whole
 from common.files.hashes import file_sha256
 from common.files.json_object import read_json_object
+from common.guarding.safe_text import is_plain
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
 from processing.evaluation.benchmark_files import Benchmark, BenchmarkImage
@@ -90,8 +91,8 @@ def evaluate_meshes(
     benchmark = Benchmark.open(bench)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of meshes (<image>.obj or .ply, <image>.camera.json)")
-    if not name or Path(name).name != name or name.startswith("."):
-        raise DataError(f"{name!r} cannot be a method's name: its results lie in a folder of that name")
+    if not 0 < len(name) <= 64 or Path(name).name != name or name.startswith(".") or not is_plain(name):
+        raise DataError(f"{name[:80]!r} cannot be a method's name: its results lie in a folder of that name")
     images = chosen_images(benchmark, only)
     _note_benchmark(benchmark, out)
     home = out / name

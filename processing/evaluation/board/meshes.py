@@ -1,22 +1,21 @@
-"""The meshes of a method in a folder, and which belong to which photograph: <name>.ply or .obj, <name>.camera.json."""
+"""The meshes of a method in a folder, and which belong to which photograph: <name>.obj or .ply, <name>.camera.json."""
 
 import hashlib
 from pathlib import Path
 
 from common.files.hashes import file_sha256
-
-ENDINGS = (".ply", ".obj")
-CAMERA = ".camera.json"
+from processing.evaluation.metrics.predictions import MESH_SUFFIXES
+from processing.evaluation.metrics.view import SUFFIX
 
 
 def mesh_of(folder: Path, name: str) -> Path | None:
-    """A photograph's mesh in a folder, or None."""
-    return next((path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()), None)
+    """A photograph's mesh in a folder, or None: of several the one that is measured."""
+    return next((path for ending in MESH_SUFFIXES if (path := folder / f"{name}{ending}").is_file()), None)
 
 
 def camera_of(folder: Path, name: str) -> Path | None:
     """The camera that came beside it, or None: the mesh lies in the true camera's frame."""
-    path = folder / f"{name}{CAMERA}"
+    path = folder / f"{name}{SUFFIX}"
     return path if path.is_file() else None
 
 

@@ -103,6 +103,8 @@ def read_method(path: Path) -> MethodFile:
     taken = sorted(set(method.values) & set(_GIVEN))
     if taken:
         raise MethodError(f"{path}: [values] has {taken[0]!r}, which every command is given; call it otherwise")
+    if any("\0" in str(word) for word in (*method.command, *method.values.values())):
+        raise MethodError(f"{path}: 'command' or [values] holds a NUL character, which no program can be given")
     known = (*_GIVEN, *method.values)
     for word in method.command:
         unknown = [name for name in _PLACE.findall(word) if name not in known]

@@ -72,6 +72,8 @@ def write_board(
 
     Raises DataError where there are no results, or figures that another evaluator or benchmark gave.
     """
+    if not (results / BENCHMARK).is_file():
+        raise DataError(f"{results} holds no results: mien benchmark run BENCH METHOD.toml --out {results}")
     told = read_json_object(results / BENCHMARK, DataError, what="the results'")
     folder = bench if bench is not None else results / str(told.get("folder", ""))
     benchmark = Benchmark.open(folder)

@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from common.files.atomic_write import write_whole
 from common.files.hashes import file_sha256
@@ -152,13 +151,6 @@ def read_made(home: Path) -> dict[str, Made]:
         raise DataError(f"{path} is no record of a method's run; take it away, and its meshes are made anew") from None
 
 
-def read_described(home: Path) -> dict[str, Any]:
-    """The method as it was described when it was run; empty where it was not run from here."""
-    path = home / MADE
-    found = read_json_object(path, DataError).get("method") if path.is_file() else None
-    return found if isinstance(found, dict) else {}
-
-
 def _photo_key(key: str, photo: Photo, sees_focal: bool) -> str:
     try:
         content = file_sha256(photo.path)
@@ -233,6 +225,9 @@ def _call(work: _Work, photos: Sequence[Photo]) -> tuple[CommandEnd, list[Photo]
         end = run_command(words, work.file.method, work.file.here, said, count, look)
         whole = end.how == "well"
     finally:  # interrupted, too: what is whole is kept
+        for path in out.glob("*"):
+            if path.is_symlink():  # to what is not the method's, or gone tomorrow
+                path.unlink()
         made = [photo for photo in photos if mesh_of(out, photo.name) is not None]
         if not whole and made:
             made.remove(max(made, key=lambda photo: _written(out, photo)))

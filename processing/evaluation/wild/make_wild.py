@@ -193,9 +193,7 @@ class _WildMaker:
         """What the photograph came to, made now where it is not there yet; None where its bin is full."""
         path = self._notes / f"{photograph.name}.json"
         there = _read_note(path)
-        if there is not None and (
-            there.image is None or (self._writer.has_image(photograph.name) and self._writer.has_truth(photograph.name))
-        ):
+        if there is not None and (there.image is None or self._is_there(photograph.name, there.texture)):
             if there.image is not None and counts[there.image.bin] >= self._settings.per_bin:
                 return None
             return there
@@ -206,6 +204,11 @@ class _WildMaker:
         if note is not None:
             write_whole(path, json.dumps(note.as_json()) + "\n")
         return note
+
+    def _is_there(self, name: str, texture: str) -> bool:
+        """Whether an image is whole, and whose texture it shows may still be shown."""
+        known = any(one.code == texture for one in self._textures.textures)
+        return known and self._writer.has_image(name) and self._writer.has_truth(name)
 
     def _made(self, photograph: WildPhotograph, counts: Counter[str]) -> WildNote | None:
         image = read_photograph(photograph.path).image
@@ -333,6 +336,6 @@ def _read_note(path: Path) -> WildNote | None:
 
 def _impersonal(reason: str, path: Path) -> str:
     """A refusal without the photograph's name, which may be somebody's, and in one line."""
-    for name in (str(path), path.name, path.stem):
+    for name in (str(path), path.name):  # not the stem: it may be a word, as "face"
         reason = reason.replace(name, "the photograph")
     return reason.splitlines()[0][:200]

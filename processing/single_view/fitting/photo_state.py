@@ -1,6 +1,6 @@
 """The unknowns of a fit to photographs: one identity, the weights and the camera of each."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,9 +26,6 @@ class PhotoState:
         """The state after a step."""
         poses = tuple(pose.moved(step) for pose, step in zip(self.poses, more.poses, strict=True))
         return PhotoState(self.scores + more.scores, (self.weights + more.weights).clip(0, 1), poses)
-
-    def with_poses(self, poses: tuple[PhotoPose, ...]) -> "PhotoState":
-        return replace(self, poses=poses)
 
 
 def mean_state(identities: int, units: int, poses: tuple[PhotoPose, ...]) -> PhotoState:

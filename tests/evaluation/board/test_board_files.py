@@ -17,8 +17,13 @@ from processing.errors import DataError
 from processing.evaluation.benchmark_files import Benchmark
 from processing.evaluation.board import evaluating
 from processing.evaluation.board.board_files import RunChoice, chosen_images, evaluate_meshes, run_methods
+from processing.evaluation.board.meshes import prediction_hash
 from processing.evaluation.board.report_files import write_board
 from processing.evaluation.board.score_rows import SCORES, read_rows
+from processing.evaluation.metrics.predictions import read_prediction
+from processing.files.obj import write_obj
+from processing.files.ply import write_ply
+from processing.geometry.mesh import Mesh
 
 # Copies the folder of meshes that [values] name; what it is told of the focal length goes into a file of its own.
 COPIER = """
@@ -243,3 +248,30 @@ def test_a_report_of_nothing_is_refused(bench: Benchmark, meshes: dict[str, Path
     other = tiny_benchmark(tmp_path / "other", subjects=1, focals=(1,))
     with pytest.raises(DataError, match="is not the benchmark of these results"):
         write_board(tmp_path, tmp_path / "page", bench=other.folder)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "two\nlines", "\x1b[31m", ".hidden", "n" * 300])
+def test_a_name_that_no_folder_should_have_is_refused(bench: Benchmark, tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot be a method's name"):
+        evaluate_meshes(bench.folder, tmp_path, name, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_without_results_is_told_how_to_get_some(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(DataError, match="holds no results: mien benchmark run"):
+            write_board(folder, tmp_path / "board")
+
+
+def test_the_mesh_that_is_hashed_is_the_one_that_is_measured(bench: Benchmark, tmp_path: Path) -> None:
+    """Where a folder has a name as .obj and as .ply: figures of the other would stand after the mesh was changed."""
+    image, vertices = bench.images[0], small_model().topology.mesh.vertices_mm
+    write_prediction(bench, image, tmp_path, vertices)
+    (there,) = (path for path in tmp_path.iterdir() if path.suffix in (".obj", ".ply"))
+    other = there.with_suffix({".obj": ".ply", ".ply": ".obj"}[there.suffix])
+    (write_obj if other.suffix == ".obj" else write_ply)(other, Mesh(vertices[:3], np.array([[0, 1, 2]])))
+    before = prediction_hash(tmp_path, image.name)
+    read = len(read_prediction(tmp_path, image.name).mesh.vertices_mm)
+    measured = there if read == len(vertices) else other
+    measured.write_bytes(measured.read_bytes() + b"\n")
+    assert prediction_hash(tmp_path, image.name) != before

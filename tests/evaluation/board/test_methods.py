@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processing.evaluation.board.methods import Method, read_method
+from processing.evaluation.board.methods import Method, MethodError, read_method
 
 METHODS = Path(__file__).parents[3] / "benchmarks/methods"
 FILES = sorted(METHODS.glob("*.toml"))
@@ -66,3 +66,12 @@ def test_mediapipes_triangles_are_one_sheet(monkeypatch: pytest.MonkeyPatch) -> 
     assert counts.max() == 2
     directed = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     assert len(np.unique(directed, axis=0)) == len(directed)  # all wound the same way
+
+
+@pytest.mark.parametrize("line", ['command = ["a\\u0000b", "{images}", "{out}"]', 'values = { x = "\\u0000" }'])
+def test_a_word_that_no_program_can_be_given_is_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    command = "" if line.startswith("command") else 'command = ["a", "{images}", "{out}"]'
+    path.write_text(f'name = "odd"\n{command}\n{line}\n')
+    with pytest.raises(MethodError, match="NUL character"):
+        read_method(path)

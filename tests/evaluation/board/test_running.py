@@ -228,3 +228,10 @@ def test_a_command_that_needs_a_model_says_so(tmp_path: Path) -> None:
     path.write_text('name = "ours"\ncommand = ["a", "{images}", "{out}", "{model}"]\n')
     with pytest.raises(MethodError, match="give --model"):
         read_method(path).words(Path("list"), Path("out"), None)
+
+
+def test_a_link_is_no_mesh(bench: Bench) -> None:
+    """It would show a file that is not the method's, or point nowhere tomorrow."""
+    run = bench.run("b=link")
+    assert run.made["b"].fault.startswith("no mesh was made of it")
+    assert bench.meshes() == ["a", "c", "d", "e"]

@@ -129,6 +129,24 @@ def test_making_goes_on_where_it_was_stopped(shelf: Shelf, made: WildReport, tmp
     assert not (tmp_path / "bench" / "photographs").exists()
 
 
+def test_a_texture_that_may_no_longer_be_shown_is_shown_by_no_image(shelf: Shelf, tmp_path: Path) -> None:
+    """Its subject withdrew between two calls: what was made with it is made anew."""
+
+    def stopping(image: Image) -> PhotoFit:
+        if any((tmp_path / "bench" / "photographs").iterdir()):
+            raise KeyboardInterrupt
+        return shelf.fit(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        shelf.make(tmp_path / "bench", fit=stopping)
+    (shelf.folder / "source" / "S1").rename(shelf.folder / "source" / "S2")
+    try:
+        made = shelf.make(tmp_path / "bench")
+    finally:
+        (shelf.folder / "source" / "S2").rename(shelf.folder / "source" / "S1")
+    assert {face["texture"] for face in made.benchmark.made["faces"]} == {"S2"}
+
+
 def test_nothing_has_a_photographs_name(made: WildReport) -> None:
     for path in made.benchmark.folder.rglob("*"):
         assert "jane" not in path.name

@@ -3,11 +3,15 @@ from pathlib import Path
 
 import pytest
 from known_fit import known_fit
+from seen_face import SeenFaces, camera_at, seen_landmarks
 from small_model import small_model
+from typer.testing import CliRunner
 
+from processing.commands.face import app
 from processing.errors import DataError
 from processing.face_models.model_file import write_model
-from processing.files.image_files import write_image
+from processing.files.image_files import read_image, write_image
+from processing.single_view.editing import edit_files
 from processing.single_view.editing.edit_files import EditInputs, edit_photo_file
 
 
@@ -61,3 +65,18 @@ def test_the_photograph_is_not_written_over(given: EditInputs) -> None:
         edit_photo_file(given, given.photograph)
     with pytest.raises(DataError, match="picture"):
         edit_photo_file(given, given.photograph.with_suffix(".gif"))
+
+
+def test_the_command_writes_the_picture_and_says_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, detector = small_model(albedo=False), SeenFaces()
+    write_model(tmp_path / "model.npz", model)
+    photograph = detector.photograph(seen_landmarks(model, model.topology.mesh.vertices_mm, camera_at(0.0)))
+    write_image(tmp_path / "front.png", photograph)
+    (tmp_path / "smile.json").write_text('{"mouthSmileLeft": 0.7}')
+    monkeypatch.setattr(edit_files, "LandmarkDetector", lambda **_: detector)
+    given = ["edit", "front.png", "--model", "model.npz", "--weights", "smile.json", "--out", "out/a.png", "--json"]
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, given)
+    assert answer.exit_code == 0, answer.exception
+    assert json.loads(answer.stdout)["after"] == {"mouthSmileLeft": 0.7}
+    assert read_image(tmp_path / "out" / "a.png").shape == photograph.shape
