@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -23,7 +23,6 @@ from processing.single_view.fitting.choosing import chosen_face
 from processing.single_view.photo_camera import write_camera
 from processing.single_view.photograph import PhotoFit, PhotoFitSettings, Photograph
 from processing.single_view.photograph_files import read_photograph
-
 
 _PICTURES = (".overlay.png", ".albedo.png")
 _MOST_NAME_BYTES = 200  # of 255 that file systems take, with endings and a random part while a file is written
@@ -82,17 +81,13 @@ class NotFitted:
 
 
 def fit_photo_files(
-    given: PhotoFitInputs,
-    out: Path,
-    *,
-    progress: Progress = no_progress,
-    told: Callable[[FittedPhoto | NotFitted], None] | None = None,
+    given: PhotoFitInputs, out: Path, *, progress: Progress = no_progress
 ) -> list[FittedPhoto | NotFitted]:
     """Fit photographs; write OUT/<photograph>.obj, .camera.json, .fit.json, .overlay.png and, of a model with colours,
     .albedo.png.
 
     Of one person: all share the identity, and nothing is written if one fails. `each`: one after the other; one that
-    fails is told and the rest go on.  told: hears of each as soon as it is done. Raises DataError.
+    fails is told and the rest go on. Raises DataError.
     """
     _check_names(given.photographs, out)
     progress(0.0, "reading")
@@ -124,12 +119,6 @@ def fit_photo_files(
                     now = part(progress, 0.2 + 0.8 * number / len(given.photographs), 1.0)
                     now(0.0, path.stem)
                     made.append(_fit_one(model, given, path, out, detector))
-                    if told is not None:
-                        told(made[-1])
-                return made
-    if told is not None:
-        for one in made:
-            told(one)
     return made
 
 
