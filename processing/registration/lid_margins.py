@@ -23,7 +23,8 @@ from processing.template.template import EYE, Template
 OPEN_MM = 0.5  # lids nearer than this are one line, beyond the corner of an eye or where it is closed
 OPENING_DEPTH_MM = 8.0  # how far before and behind the lids' edges a point may lie between them
 FACING = 0.6  # cosine to the way out of the eye below which skin at a rim faces the opening
-LEAST_WALL_RINGS, MOST_WALL_RINGS = 2, 9
+LEAST_WALL_RINGS, MOST_WALL_RINGS = 2, 11
+RINGS_BEYOND = 3  # so far past its landmarks a lid goes over into the skin
 LID_MM = 2.0  # from a lid's edge back to its rim: how thick a lid is before the eye
 RIM_WEIGHT = 20.0  # in a fit, of a vertex whose place is known, against 1 of what meets the scan
 EITHER_SIDE_MM = 0.3  # so near to a lid's edge the scan may be skin or eye
@@ -173,7 +174,7 @@ def lid_rims(template: Template, main: Mesh, number: Ints32) -> list[LidRim]:
         marks = number[template.mesh.triangles[template.landmark_triangles[LID_LANDMARKS[side]]]]
         if loop is not None and len(loop) >= 8 and (marks >= 0).all():
             upper, lower = _split_rim(main, loop, (outer, inner))
-            walls = _walls(main, loop, inside, outwards(inner - outer, side))
+            walls = _walls(main, loop, inside, marks, outwards(inner - outer, side))
             mark_weights = template.landmark_barycentric[LID_LANDMARKS[side]]
             rims.append(LidRim(side, upper, lower, inside, walls, marks, mark_weights))
     return rims
@@ -200,12 +201,17 @@ def _loop_around(mesh: Mesh, inside: Ints32) -> Ints32 | None:
     return np.array(loop, dtype=np.int32) if len(loop) == len(outer) else None
 
 
-def _walls(mesh: Mesh, loop: Ints32, inside: Ints32, out_of_eye: Floats) -> Ints32:
-    """Vertices around a rim that face its opening rather than out of the eye."""
-    aside = mesh.vertex_normals @ out_of_eye < FACING
-    taken = np.zeros(len(mesh.vertices_mm), dtype=np.bool_)
-    taken[inside] = taken[loop] = True
-    found, ring = taken.copy(), mesh.adjacency()
+def _walls(mesh: Mesh, loop: Ints32, inside: Ints32, marks: Ints32, out_of_eye: Floats) -> Ints32:
+    """Vertices around a rim that face its opening rather than out of the eye, to a little beyond its landmarks.
+
+    marks: (2, 2, 3) corners of the landmarks' triangles, at the lids' edges: where the detector sees these, skin may
+    face outwards already.
+    """
+    ring = mesh.adjacency()
+    taken, at_edge = np.zeros((2, len(mesh.vertices_mm)), dtype=np.bool_)
+    taken[inside] = taken[loop] = at_edge[marks] = True
+    aside = (mesh.vertex_normals @ out_of_eye < FACING) | dilated(ring, at_edge, RINGS_BEYOND)
+    found = taken.copy()
     for number in range(MOST_WALL_RINGS):
         found |= dilated(ring, found, 1) & (aside | (number < LEAST_WALL_RINGS))
     return np.flatnonzero(found & ~taken).astype(np.int32)
