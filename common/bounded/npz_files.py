@@ -8,7 +8,8 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,15 +34,8 @@ def read_npz(
 
     most: bytes of all together, unpacked. Raises OSError, and ValueError (OutOfBounds is one) for what is none.
     """
-    with os.fdopen(open_regular_file(path), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most + (1 << 20):
-            raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return _arrays(archive, names, most)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
-            raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
+    with _opened(path, most) as (_, archive):
+        return _arrays(archive, names, most)
 
 
 def map_npz(
@@ -54,34 +48,27 @@ def map_npz(
     """
     import numpy as np
 
-    with os.fdopen(open_regular_file(path), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most + (1 << 20):
-            raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")
-        try:
-            with zipfile.ZipFile(file) as archive:
-                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                later = [
-                    m
-                    for m in archive.infolist()
-                    if m.filename.removesuffix(".npy") in mapped and m.compress_type == zipfile.ZIP_STORED
-                ]
-                there = {m.filename.removesuffix(".npy") for m in later}
-                found = _arrays(archive, [n for n in names if n not in there], most - sum(m.file_size for m in later))
-                if len(there) != len(later):
-                    raise ValueError("it holds an array twice")
-                spans = {}
-                for member in later:
-                    name = member.filename.removesuffix(".npy")
-                    with archive.open(member) as stream:  # looks at the member's own header
-                        shape, fortran, dtype, start = _header(stream, member.file_size, name[:40])
-                    first = _data_offset(memory, member)
-                    found[name] = np.frombuffer(memory, dtype, math.prod(shape), first + start).reshape(
-                        shape, order="F" if fortran else "C"
-                    )
-                    spans[name] = (first, member.file_size, member.CRC)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
-            raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
+    with _opened(path, most) as (file, archive):
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        later = [
+            m
+            for m in archive.infolist()
+            if m.filename.removesuffix(".npy") in mapped and m.compress_type == zipfile.ZIP_STORED
+        ]
+        there = {m.filename.removesuffix(".npy") for m in later}
+        found = _arrays(archive, [n for n in names if n not in there], most - sum(m.file_size for m in later))
+        if len(there) != len(later):
+            raise ValueError("it holds an array twice")
+        spans = {}
+        for member in later:
+            name = member.filename.removesuffix(".npy")
+            with archive.open(member) as stream:  # looks at the member's own header
+                shape, fortran, dtype, start = _header(stream, member.file_size, name[:40])
+            first = _data_offset(memory, member)
+            found[name] = np.frombuffer(memory, dtype, math.prod(shape), first + start).reshape(
+                shape, order="F" if fortran else "C"
+            )
+            spans[name] = (first, member.file_size, member.CRC)
 
     def check() -> None:
         for name, (first, length, wanted) in spans.items():
@@ -92,6 +79,20 @@ def map_npz(
                 raise ValueError(f"it is no .npz file, or a damaged one (Bad CRC-32 for file '{name[:40]}.npy')")
 
     return found, check
+
+
+@contextmanager
+def _opened(path: Path, most: int) -> Iterator[tuple[IO[bytes], zipfile.ZipFile]]:
+    """The file and the archive in it. Raises OSError, and ValueError also for what turns out damaged meanwhile."""
+    with os.fdopen(open_regular_file(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most + (1 << 20):
+            raise OutOfBounds(f"it has {size:,} bytes; at most {most:,} are read")
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield file, archive
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+            raise ValueError(f"it is no .npz file, or a damaged one ({error})") from None
 
 
 def _data_offset(memory: mmap.mmap, member: zipfile.ZipInfo) -> int:

@@ -7,8 +7,7 @@ import numpy as np
 
 from common.array_types import Floats, Image
 from processing.landmarks.detector import DETECTION_SIZE_PX, LandmarkDetector
-from processing.landmarks.found_face import OUTER_EYES, SAME, FoundFace, carried_back, each_once, turned
-from processing.landmarks.mirror_478 import MIRROR_478
+from processing.landmarks.found_face import OUTER_EYES, FoundFace, carried_back, each_once, seen_again, turned
 from processing.landmarks.sideways_faces import find_sideways
 
 MOST_FACES = 8
@@ -91,12 +90,7 @@ def _once(image: Image, face: FoundFace, detector: LandmarkDetector, mirrored: b
         matrix = np.array([[-1, 0, CLOSE_PX - 1], [0, 1.0, 0]]) @ np.vstack([matrix, [0, 0, 1]])
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     picture = cv2.warpAffine(image, matrix, (CLOSE_PX, CLOSE_PX), flags=how, borderMode=cv2.BORDER_REPLICATE)
-    seen = [carried_back(points, matrix) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
-    away = [float(np.linalg.norm(FoundFace(points).centre - face.centre)) for points in seen]
-    if not seen or min(away) > SAME * face.size_px:
-        return None
-    points = seen[int(np.argmin(away))]
-    return points[MIRROR_478] if mirrored else points
+    return seen_again(face, matrix, detector.detect_all(np.asarray(picture, dtype=np.uint8)), mirrored)
 
 
 def positions(faces: Sequence[FoundFace]) -> list[str]:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from common.array_types import Floats, Image
+from processing.landmarks.mirror_478 import MIRROR_478
 
 SAME = 0.5  # of a face's size: two that are nearer than this are one
 OUTER_EYES = (33, 263)  # the detector's points at the outer corners of the right and the left eye
@@ -57,6 +58,20 @@ def turned(image: Image, factor: float, roll_deg: float, room: float, wider: flo
 def carried_back(points: Floats, matrix: Floats) -> Floats:
     """Points (N, 2) of a picture in the photograph that `matrix` (2, 3) brought there."""
     return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
+
+
+def seen_again(face: FoundFace, matrix: Floats, found: Sequence[Floats], mirrored: bool) -> Floats | None:
+    """Of what was found in a picture that `matrix` brought the photograph to, the points (478, 2) of a face, in the
+    photograph; None where it is not there.
+
+    mirrored: the picture was, so that its points are the other side's.
+    """
+    seen = [carried_back(points, matrix) for points in found]
+    away = [float(np.linalg.norm(FoundFace(points).centre - face.centre)) for points in seen]
+    if not seen or min(away) > SAME * face.size_px:
+        return None
+    points = seen[int(np.argmin(away))]
+    return points[MIRROR_478] if mirrored else points
 
 
 def each_once(faces: Sequence[FoundFace]) -> list[FoundFace]:

@@ -12,8 +12,7 @@ import numpy as np
 
 from common.array_types import Floats, Image
 from processing.landmarks.detector import DETECTION_SIZE_PX, LandmarkDetector
-from processing.landmarks.found_face import SAME, FoundFace, carried_back, each_once, turned
-from processing.landmarks.mirror_478 import MIRROR_478
+from processing.landmarks.found_face import FoundFace, carried_back, each_once, seen_again, turned
 
 LOOK_PX = 512  # the side of the square of one look
 WIDER = (1.25, 1.5)
@@ -97,9 +96,4 @@ def _look(
     matrix = np.c_[turn, (LOOK_PX - 1) / 2 - turn @ face.centre]
     how = cv2.INTER_CUBIC if abs(np.linalg.det(turn)) > 1 else cv2.INTER_AREA
     picture = cv2.warpAffine(image, matrix, (LOOK_PX, LOOK_PX), flags=how, borderMode=cv2.BORDER_REPLICATE)
-    seen = [carried_back(points, matrix) for points in detector.detect_all(np.asarray(picture, dtype=np.uint8))]
-    away = [float(np.linalg.norm(FoundFace(points).centre - face.centre)) for points in seen]
-    if not seen or min(away) > SAME * face.size_px:
-        return None
-    points = seen[int(np.argmin(away))]
-    return points[MIRROR_478] if mirrored else points
+    return seen_again(face, matrix, detector.detect_all(np.asarray(picture, dtype=np.uint8)), mirrored)
