@@ -18,7 +18,7 @@ from processing.registration.loose_parts import largest_part
 from processing.registration.register import register_neutral
 from processing.scan_quality.apertures import measure_apertures
 from processing.template.builtin_template import default_template
-from processing.template.template import EYE, Template
+from processing.template.template import EYE, SKIN, Template, place_landmarks
 
 OPENINGS = ("right_lids", "left_lids")
 
@@ -48,6 +48,25 @@ def opened(template: Template, share: float) -> LidContours:
         middle = points[eye].mean(axis=0)
         points[eye] = middle + share * (points[eye] - middle)
     return LidContours(points, np.full(2, 9, np.int32))
+
+
+@pytest.mark.parametrize("out_mm", [0.0, 0.5, 1.0])
+def test_lids_reach_to_their_landmarks_wherever_the_detector_sees_these(template: Template, out_mm: float) -> None:
+    points = template.landmark_points(template.mesh.vertices_mm)
+    for eye in range(2):
+        middle = points[LID_LANDMARKS[eye].ravel()].mean(axis=0)
+        for marks in LID_LANDMARKS[eye]:
+            points[marks, 1] += out_mm * np.sign(points[marks, 1] - middle[1])
+    skin = (template.parts[template.mesh.triangles] == SKIN).all(axis=1)
+    at, barycentric = place_landmarks(template.mesh, points, skin)
+    seen = replace(template, landmark_triangles=at, landmark_barycentric=barycentric)
+    part, main = largest_part(seen.mesh)[:2]
+    number = np.full(len(seen.mesh.vertices_mm), -1, np.int32)
+    number[main] = np.arange(len(main))
+    rims = lid_rims(seen, part, number)
+    assert len(rims) == 2
+    for rim in rims:
+        assert np.isin(rim.marks, np.r_[rim.walls, rim.upper, rim.lower, rim.inside]).all()
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0, 1.3])
