@@ -1,0 +1,1 @@
+"""A photograph to a rigged head with texture that other programs play."""

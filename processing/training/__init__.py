@@ -1,0 +1,1 @@
+"""Networks trained from a study: data of a release, steps, checkpoints, run cards."""
