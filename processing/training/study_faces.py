@@ -180,7 +180,8 @@ class StudyFaces:
         return resized(read_displacement_png(path), size_px)
 
     def _of_folder(self, subject: str, label: TakeLabel | str) -> Floats:
-        return self._counted(read_mesh(self.files(subject, label).mesh).vertices_mm, subject, label)
+        vertices: Floats = self._counted(read_mesh(self.files(subject, label).mesh).vertices_mm, subject, label)
+        return vertices
 
     def _counted(self, vertices: Any, subject: str, label: TakeLabel | str) -> Any:
         if vertices.shape != self.mesh.vertices_mm.shape:
