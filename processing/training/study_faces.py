@@ -105,6 +105,11 @@ class StudyFaces:
             "name": name, "version": version, "sha256": digest, "layout": layout, "synthetic": _synthetic(self.folder),
         }  # fmt: skip
 
+    @property
+    def manifest_sizes(self) -> Mapping[str, int]:
+        """Bytes of each file, by its path, as a release's manifest says; {} of a folder."""
+        return {} if self._release is None else {entry.path: entry.bytes for entry in self._release.manifest.files}
+
     @cached_property
     def mesh(self) -> Mesh:
         """Topology with UVs, and the positions of the first subject's neutral in its file's frame. Raises MeshError."""
