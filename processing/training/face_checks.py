@@ -60,8 +60,8 @@ def require_sound(problems: Sequence[FaceProblem], subjects: int) -> None:
     listed = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
     more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     raise StudyError(
-        f"{len(who)} of {subjects} subjects cannot be learned from:\n{listed}{more}\nMend these (a release: mien release "
-        "verify, then fetch again; a folder: process the takes again), or train without those subjects: "
+        f"{len(who)} of {subjects} subjects cannot be learned from:\n{listed}{more}\nMend these (a release: mien "
+        "release verify, then fetch again; a folder: process the takes again), or train without those subjects: "
         "--skip-incomplete, or --leave-out CODE"
     )
 
@@ -98,7 +98,7 @@ class _Look:
     def _looks(self, subject: str, label: TakeLabel) -> list[tuple[Path, Callable[[Path], str]]]:
         files = self.faces.files(subject, label)
         textured = TEXTURE in self.parts or (NEUTRAL_TEXTURE in self.parts and label.is_neutral)
-        looks = [(files.mesh, self._mesh)] if MESH in self.parts else []
+        looks: list[tuple[Path, Callable[[Path], str]]] = [(files.mesh, self._mesh)] if MESH in self.parts else []
         looks += [(files.texture, _texture)] if textured else []
         looks += [(files.displacement, _displacement)] if DISPLACEMENT in self.parts else []
         return looks

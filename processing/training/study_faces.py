@@ -11,7 +11,7 @@ Nothing is kept in memory: what is needed often is prepared once by whoever need
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +72,13 @@ class StudyFaces:
                 "subjects as `mien process` leaves them"
             )
         return faces
+
+    def only(self, subjects: Iterable[str]) -> "StudyFaces":
+        """The same study with no others than these, as it then is to whoever learns from it."""
+        fewer = StudyFaces(self.folder, self._release)
+        fewer._labels = {subject: self.labels(subject) for subject in subjects}
+        fewer.__dict__["lineage"] = self.lineage  # of the whole: it says which study this is
+        return fewer
 
     @cached_property
     def subjects(self) -> tuple[str, ...]:
