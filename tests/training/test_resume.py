@@ -1,5 +1,6 @@
 """A run that was killed, wherever, ends with the bits of one that was not."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -31,7 +32,7 @@ class Killed(BaseException):
 
 
 class Interrupted(ToyTask):
-    """A task during which something happens at a step: before it, in its middle (one network is a step ahead), after."""
+    """A task during which something happens at a step: before, amid (one network is ahead) or after it."""
 
     def __init__(self, at: int, where: str, act: Callable[[], None]) -> None:
         super().__init__()
@@ -112,7 +113,7 @@ def test_killed_at_any_step_it_ends_with_the_same_bits(straight: Any, at: int, w
 @settings(max_examples=6)
 @given(number=st.integers(0, 16), after=st.booleans())
 def test_killed_while_a_file_is_written_it_ends_with_the_same_bits(straight: Any, number: int, after: bool) -> None:
-    """number: of the tensor files of a run, best ones, checkpoints and weights alike; before or after it has its name."""
+    """number: of the tensor files of a run, in the order of writing; before or after it has its name."""
 
     def train_and_die(run: Path) -> None:
         write, rename, count = safetensors.numpy.save_file, Path.replace, [0]
@@ -152,9 +153,8 @@ def test_interrupted_again_and_again_it_ends_with_the_same_bits(straight: Any, a
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         for at in sorted(ats):
-            with pytest.raises(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt):  # none where that step was done in an earlier start
                 train(Interrupted(at, where, interrupt), run, SETTINGS, CARD)
-                raise KeyboardInterrupt  # that step was done in an earlier start
         train(ToyTask(), run, SETTINGS, CARD)
         assert outcome(run) == straight
 
