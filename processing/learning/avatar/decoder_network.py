@@ -30,9 +30,8 @@ class DecoderShape:
     def from_json(said: Mapping[str, Any]) -> "DecoderShape":
         """Raises DataError for what `as_json` did not make."""
         try:
-            shape = DecoderShape(
-                *(int(said[key]) for key in ("vertices", "features", "hidden", "components")), float(said["dropout"])
-            )
+            sizes = [int(said[key]) for key in ("vertices", "features", "hidden", "components")]
+            shape = DecoderShape(sizes[0], sizes[1], sizes[2], sizes[3], float(said["dropout"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"no decoder of heads is built so ({error!r}); train again") from None
         if min(shape.vertices, shape.features, shape.hidden, shape.components) < 1 or not 0 <= shape.dropout < 1:
@@ -40,7 +39,7 @@ class DecoderShape:
         return shape
 
 
-class ShapeDecoder(nn.Module):
+class ShapeDecoder(nn.Module):  # type: ignore[misc]
     """(B, features) -> (B, L, 3) mm."""
 
     def __init__(self, shape: DecoderShape) -> None:
@@ -59,7 +58,7 @@ class ShapeDecoder(nn.Module):
         x = nn.functional.leaky_relu(self.first(self.dropout(x)), _SLOPE)
         return self.last(self.second(self.dropout(x))).reshape(len(x), self.shape.vertices, 3)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def begin_with(self, mean_mm: Floats, components_mm: Floats, features: tuple[Floats, Floats]) -> None:
         """Start the last layer from a mean (L, 3) and components (K, L, 3), K <= `components`, each as long as its
         standard deviation; coefficients begin small, so that the first heads are about the mean.

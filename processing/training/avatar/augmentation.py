@@ -1,4 +1,4 @@
-"""More heads than a study has: DR features of five of one group blended (Lin et al., section 3.2), and two ablations."""
+"""More heads than a study has: DR features of five of one group blended (Lin et al., 3.2), and two ablations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def aligned_heads(heads_mm: Sequence[Floats]) -> Floats:
 
 
 def grouped(kinds: Sequence[tuple[str, ...]], least: int) -> tuple[Ints64, ...]:
-    """Members by what is known of them, each group of at least `least`: one that would fall apart into less stays whole.
+    """Members by what is known of them, in groups of at least `least`: one that would fall into less stays whole.
 
     kinds: of each member, from what tells the most, such as ("female", "40-59").
     """

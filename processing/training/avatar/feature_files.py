@@ -18,6 +18,7 @@ import numpy as np
 from common.array_types import Floats, Floats32, Image, Ints64
 from common.bounded.npz_files import read_npz
 from common.files.atomic_write import atomic_write
+from common.identity_model.face_features import FEATURES
 from common.progress import Progress, no_progress
 from processing.errors import DataError
 from processing.learning.avatar.identity_features import find_face
@@ -25,9 +26,13 @@ from processing.synthetic.face_photographs import FacePhotography
 from processing.synthetic.training_photographs import Spoiling, draw_photograph, spoil
 from processing.training.avatar.members import Members, nearest_members
 from processing.training.avatar.settings import AvatarSettings, AvatarTrainingError
+from processing.training.study_faces import StudyFaces
 
 #: Photographs as people take them of themselves: nothing before the face.
-SPOILING = Spoiling(occluder=0, glasses=0.05, fringe=0.1, light=0.7, grey=0.02, blur=0.3, coarse=0.1, noise=0.5, jpeg=0.5)
+SPOILING = Spoiling(
+    occluder=0, glasses=0.05, fringe=0.1, light=0.7, grey=0.02, blur=0.3, coarse=0.1, noise=0.5, jpeg=0.5
+)
+_HELD = 2  # of a seed's streams of chance: sampled heads, members' own, those held back
 _TRIES = 2  # of a photograph in which no face is found
 
 
@@ -52,7 +57,7 @@ def photograph_features(
             if seen is not None:
                 found.append(seen.features)
                 break
-    return np.array(found, np.float32).reshape(len(found), -1)
+    return np.array(found, np.float32).reshape(len(found), FEATURES)
 
 
 def make_file(rng: np.random.Generator, members: Members, settings: AvatarSettings) -> FeatureFile:
@@ -64,17 +69,14 @@ def make_file(rng: np.random.Generator, members: Members, settings: AvatarSettin
         texture = members.textures[int(rng.choice(near))]
         seen = photograph_features(rng, head, texture, members, settings, settings.photographs)
         heads.append(head)
-        features.append(seen.reshape(len(seen), -1))
+        features.append(seen)
         which.append(np.full(len(seen), number))
-    some = [one for one in features if len(one)]
-    if not some:
-        raise AvatarTrainingError("no face is found in any render of these heads: are the study's textures faces?")
-    return FeatureFile(
-        np.asarray(heads, np.float32), np.concatenate(some).astype(np.float32), np.concatenate(which).astype(np.int64)
-    )
+    return _file(heads, features, which)
 
 
-def make_own_file(rng: np.random.Generator, members: Members, settings: AvatarSettings, some: Sequence[int]) -> FeatureFile:
+def make_own_file(
+    rng: np.random.Generator, members: Members, settings: AvatarSettings, some: Sequence[int]
+) -> FeatureFile:
     """Members by their numbers into `textures`, their own heads in their own skins."""
     heads, features, which = [], [], []
     for number in some:
@@ -87,6 +89,32 @@ def make_own_file(rng: np.random.Generator, members: Members, settings: AvatarSe
         np.asarray(heads, np.float32), np.concatenate(features).astype(np.float32),
         np.concatenate(which).astype(np.int64),
     )  # fmt: skip
+
+
+def make_held_file(
+    path: Path, faces: StudyFaces, held_back: Sequence[str], members: Members, settings: AvatarSettings, seed: int
+) -> FeatureFile:
+    """People who are not learned from, moved onto the members' mean, in their own skins or, where these may not be
+    shown, in the nearest member's; read where `path` has them.
+    """
+    if path.exists():
+        return read_features(path)
+    heads, features, which = [], [], []
+    for number, code in enumerate(held_back):
+        neutral = faces.neutral(code)
+        head = members.pool.upright(members.head.take(faces.vertices(code, neutral)))
+        if code in faces.pictured:
+            texture = np.ascontiguousarray(faces.texture(code, neutral, settings.texture_px)[..., ::-1])
+        else:
+            texture = members.textures[int(nearest_members(head, members, 1)[0])]
+        rng = np.random.default_rng([seed, _HELD, number])
+        seen = photograph_features(rng, head, texture, members, settings, settings.of_members)
+        heads.append(head)
+        features.append(seen)
+        which.append(np.full(len(seen), number))
+    made = _file(heads, features, which)
+    _write(path, made)
+    return made
 
 
 def prepare_features(
@@ -141,7 +169,7 @@ _given: tuple[Members, AvatarSettings, int] | None = None
 
 
 def _begin(members: Members, settings: AvatarSettings, seed: int) -> None:
-    global _given  # noqa: PLW0603 - of a process that renders, set once when it begins
+    global _given
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     _given = members, settings, seed
@@ -156,5 +184,18 @@ def _make(path: Path, number: int, kind: int) -> None:
     else:
         first = number * settings.shard
         made = make_own_file(rng, members, settings, range(first, min(first + settings.shard, len(members.pictured))))
+    _write(path, made)
+
+
+def _file(heads: Sequence[Floats], features: Sequence[Floats32], which: Sequence[Ints64]) -> FeatureFile:
+    return FeatureFile(
+        np.asarray(heads, np.float32),
+        np.concatenate(features).astype(np.float32),
+        np.concatenate(which).astype(np.int64),
+    )
+
+
+def _write(path: Path, made: FeatureFile) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{one.name: getattr(made, one.name) for one in fields(FeatureFile)})  # type: ignore[arg-type]
+        np.savez(file, heads_mm=made.heads_mm, features=made.features, head=made.head)

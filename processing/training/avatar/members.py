@@ -49,8 +49,8 @@ def low_poly_head(faces: StudyFaces, model: FaceModel | None, vertices: int) -> 
         )
     if head.full != len(faces.mesh.vertices_mm):
         raise AvatarTrainingError(
-            f"the model is of {head.full} vertices and {faces.folder} of {len(faces.mesh.vertices_mm)}: name a model of "
-            "this study"
+            f"the model is of {head.full} vertices and {faces.folder} of {len(faces.mesh.vertices_mm)}: name a model "
+            "of this study"
         )
     return head
 

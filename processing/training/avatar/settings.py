@@ -19,7 +19,13 @@ class AvatarTrainingError(DataError):
 
 def _limits(size_px: int) -> PhotographLimits:
     return PhotographLimits(
-        size_px=size_px, yaw_deg=15, pitch_deg=15, roll_deg=15, distance_mm=(350, 2200), across_mm=(240, 330), shift=0.05
+        size_px=size_px,
+        yaw_deg=15,
+        pitch_deg=15,
+        roll_deg=15,
+        distance_mm=(350, 2200),
+        across_mm=(240, 330),
+        shift=0.05,
     )
 
 
