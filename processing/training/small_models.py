@@ -20,21 +20,22 @@ from pathlib import Path
 import numpy as np
 
 from common.array_types import Image
-from common.progress import Progress, no_progress
+from common.progress import Progress, no_progress, part
 from processing.errors import DataError
 from processing.files.image_files import write_image
 from processing.geometry.rendering import bounds, portrait_camera
 from processing.synthetic.face_appearance import face_appearance
-from processing.synthetic.face_folders import SEED, TEMPLATE, PeopleChoice, write_people
+from processing.synthetic.face_folders import SEED, SUBJECTS, TEMPLATE, PeopleChoice, write_people
 from processing.synthetic.face_photographs import FacePhotography
 from processing.synthetic.face_study import LABELS, face_study
 
-KINDS = ("regressor", "detail", "avatar")
+AVATAR = "avatar"
+KINDS = ("regressor", "detail", AVATAR)
 PEOPLE = 40
 VERTICES = 6000
 SIZE_PX = 512
 HELD_BACK = 104  # number in the study of the seed of whose photograph is taken
-_STEPS = (("study", 0.12), ("model", 0.3), ("networks", 1.0))  # and how far each brings the whole
+_STUDY, _MODEL = 0.1, 0.4  # how far people, and then the model, bring the whole
 _PHOTOGRAPH_PX = 1024
 _LOOKS_EVERY_S = 0.5
 _AT_ONCE = 2  # commands, of a thread each
@@ -82,17 +83,18 @@ def make_small_models(
     (out / "logs").mkdir(parents=True, exist_ok=True)
     with _timed(made, "study"):
         choice = PeopleChoice(people, vertices=VERTICES, size_px=SIZE_PX)
-        study = out / "study"
-        if not (study / "subjects.csv").is_file():
-            write_people(study, choice, progress=lambda done, text: progress(_STEPS[0][1] * done, text))
+        if not (out / "study" / SUBJECTS).is_file():
+            write_people(out / "study", choice, progress=part(progress, 0.0, _STUDY))
         if not made.photograph.is_file():
             write_image(made.photograph, photograph_of(HELD_BACK))
+    networks = [_Command(kind, _learn_arguments(out, kind), made.weights(kind)) for kind in kinds]
+    model = _Command("model", _model_arguments(out), made.model)
+    # Heads need the people alone; they are learned beside the model, which the other two stand on.
+    beside = [network for network in networks if network.name == AVATAR]
     with _timed(made, "model"):
-        model = _Command("model", _model_arguments(out), made.model)
-        _run(out, [model], lambda done, text: progress(_STEPS[0][1] + (_STEPS[1][1] - _STEPS[0][1]) * done, text))
+        _run(out, [model, *beside], part(progress, _STUDY, _MODEL))
     with _timed(made, "networks"):
-        learn = [_Command(kind, _learn_arguments(out, kind), made.weights(kind)) for kind in kinds]
-        _run(out, learn, lambda done, text: progress(_STEPS[1][1] + (1 - _STEPS[1][1]) * done, text))
+        _run(out, [network for network in networks if network not in beside], part(progress, _MODEL, 1.0))
     return made
 
 
@@ -114,8 +116,10 @@ def _model_arguments(out: Path) -> tuple[str, ...]:
 
 
 def _learn_arguments(out: Path, kind: str) -> tuple[str, ...]:
-    return ("learn", kind, "--release", str(out / "study"), "--model", str(out / "model.npz"),
-            "--out", str(out / kind), "--size", "small", "--threads", "1")  # fmt: skip
+    study = str(out / "study")
+    model = () if kind == AVATAR else ("--model", str(out / "model.npz"))
+    run = ("--out", str(out / kind), "--size", "small", "--threads", "1", "--synthetic", "--no-record")
+    return ("learn", kind, "--release", study, *model, *run)
 
 
 def _run(out: Path, commands: Sequence[_Command], progress: Progress) -> None:
