@@ -34,6 +34,13 @@ def fit(
     pixels: Annotated[
         bool, typer.Option("--pixels/--no-pixels", help="Fit colours too, by a model that has an albedo.")
     ] = True,
+    learned: Annotated[
+        Path | None, typer.Option("--learned", help="Weights of mien learn regressor: one look instead of a fit.")
+    ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="With --learned: the fit goes on from the learned face.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="With --learned: cpu or cuda.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Fit a model to photographs of a person: who it is, what the face does, where the camera stood."""
@@ -48,8 +55,15 @@ def fit(
         corrective=corrective,
     )
     given = PhotoFitInputs(model, tuple(photographs), each, focal_px, face, settings)
+    if refine and learned is None:
+        raise typer.BadParameter("give the weights by --learned: --refine goes on from what they say")
     with progress_bar(quiet=as_json) as progress:
-        made = fit_photo_files(given, out, progress=progress)
+        if learned is None:
+            made = fit_photo_files(given, out, progress=progress)
+        else:
+            from processing.learning.regressor.learned_fit_files import fit_learned_files
+
+            made = fit_learned_files(given, learned, out, refine=refine, device=device, progress=progress)
     failed = [one for one in made if isinstance(one, NotFitted)]
     fitted = [one for one in made if isinstance(one, FittedPhoto)]
     if as_json:
