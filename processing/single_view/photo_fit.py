@@ -33,11 +33,11 @@ from processing.single_view.fitting.photo_landmarks import (
     table_68,
     table_dense,
 )
-from processing.single_view.fitting.photo_start import start_rows, started_state
+from processing.single_view.fitting.photo_start import PhotoStart, start_rows, started_state
 from processing.single_view.fitting.photo_state import PhotoState, mean_state
 from processing.single_view.fitting.pose import POSE, PhotoPose, model_rows
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
-from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph, PhotoStart
+from processing.single_view.photograph import PhotoFit, PhotoFitError, PhotoFitSettings, Photograph
 
 __all__ = ["PhotoFit", "PhotoFitError", "PhotoFitSettings", "Photograph", "fit_photographs"]
 

@@ -10,7 +10,6 @@ from common.array_types import Floats, Image
 from processing.errors import DataError, ShapeError
 from processing.face_models.fitting.normal_equations import FitPrior
 from processing.scan_quality.verdict import QualityReview
-from processing.single_view.fitting.pose import PhotoPose
 from processing.single_view.photo_camera import PhotoCamera, Projection
 
 #: Identities closer to the mean than members': people of another population are met better so, members as well.
@@ -73,20 +72,6 @@ class PhotoFitSettings:
     pixel_iterations: int = 3  # at each
     pixels: bool = True  # whether colours are part of the fit, of a model that has an albedo
     corrective: bool = False  # whether the face may leave the model where colours say so
-
-
-@dataclass(frozen=True, eq=False)
-class PhotoStart:
-    """Where a fit begins that somebody has begun (a learned fit), and how sure that is: what is known of the face
-    besides the landmarks and colours. Deviations are those of faces that it had never seen.
-    """
-
-    scores: Floats  # (n,)
-    weights: Floats  # (U,)
-    pose: PhotoPose
-    score_deviation: float = 0.8
-    weight_deviation: float = 0.15
-    turn_deviation_deg: float = 4.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ def shuffled(x: Tensor, groups: int = 2) -> Tensor:
     return x.view(count, groups, channels // groups, height, width).transpose(1, 2).reshape(x.shape)
 
 
-class Unit(nn.Module):
+class Unit(nn.Module):  # type: ignore[misc]
     """Figure 3 (c) for stride 1, (d) for stride 2."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -54,7 +54,7 @@ class Unit(nn.Module):
         return shuffled(joined)
 
 
-class Trunk(nn.Module):
+class Trunk(nn.Module):  # type: ignore[misc]
     """(B, 3, S, S) -> (B, channels, S / 32, S / 32): the first convolution, pooling, and stages 2 to 4."""
 
     def __init__(self, width: float = 1.0) -> None:
@@ -77,7 +77,7 @@ class Trunk(nn.Module):
         return out
 
 
-class ShuffleNetV2(nn.Module):
+class ShuffleNetV2(nn.Module):  # type: ignore[misc]
     """The paper's classifier: (B, 3, S, S) -> (B, classes)."""
 
     def __init__(self, width: float = 1.0, classes: int = 1000) -> None:

@@ -19,6 +19,7 @@ from processing.learning.networks.shufflenet_v2 import STRIDE, Trunk
 from processing.learning.regressor.face_crop import FIVE_POINTS
 
 FIVE = 11  # numbers of five points, and whether there are some
+DIRECT = FIVE + FIVE * (FIVE + 1) // 2
 POSE = 10  # six numbers of the turn, size, place (2), distance
 ACROSS_MM = 221.0  # that the crop shows of a face whose eyes are 62 mm apart
 DISTANCE_MM = 1000.0
@@ -48,7 +49,7 @@ class FaceOutput:
         return self.place[:, None] + self.size[:, None, None] * y[..., :2] / near, y[..., 2]
 
 
-class FaceNetwork(nn.Module):
+class FaceNetwork(nn.Module):  # type: ignore[misc]
     """(B, 3, S, S) BGR 0..255 and (B, 11) of `five_inputs` -> FaceOutput."""
 
     def __init__(
@@ -65,8 +66,10 @@ class FaceNetwork(nn.Module):
         self.five = nn.Sequential(nn.Linear(FIVE, 64), nn.ReLU(inplace=True), nn.Linear(64, 64), nn.ReLU(inplace=True))
         self.mixed = nn.Sequential(nn.Linear(places * side * side + 64, hidden), nn.ReLU(inplace=True))
         self.out = nn.Linear(hidden, identities + units + POSE)
-        nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.zeros_(self.out.bias)
+        self.direct = nn.Linear(DIRECT, POSE)  # the pose by the five points alone: `begin` solves it
+        for layer in (self.out, self.direct):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
 
     def architecture(self) -> dict[str, Any]:
         """What `of_architecture` builds it anew from."""
@@ -76,7 +79,21 @@ class FaceNetwork(nn.Module):
     def forward(self, x: Tensor, five: Tensor) -> FaceOutput:
         x = ((x.to(torch.float32) - 128.0) / 64.0).contiguous(memory_format=torch.channels_last)
         both = torch.cat([self.flat(self.trunk(x)).flatten(1), self.five(five)], dim=1)
-        return self.face(self.out(self.mixed(both)).float())
+        out = self.out(self.mixed(both)).float()
+        rough = nn.functional.pad(self.direct(squared(five)).float(), (out.shape[1] - POSE, 0))
+        return self.face(out + rough)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def begin(self, five: Tensor, R: Tensor, size: Tensor, place: Tensor, distance_mm: Tensor) -> None:
+        """Begin where the five points (N, 11) alone tell the pose, by least squares: the first step is not blind."""
+        six = R[:, :2].flatten(1) - R.new_tensor([1.0, 0, 0, 0, -1.0, 0])
+        rest = [torch.log(size * ACROSS_MM)[:, None] / _SIZE, (place - 0.5) / _PLACE]
+        wanted = torch.cat([six, *rest, torch.log(distance_mm / DISTANCE_MM)[:, None] / _DISTANCE], dim=1).double()
+        rows = torch.cat([squared(five), torch.ones_like(five[:, :1])], dim=1).double()
+        gram = rows.T @ rows + 1e-3 * len(rows) * torch.eye(rows.shape[1], dtype=torch.float64, device=rows.device)
+        found = torch.linalg.solve(gram, rows.T @ wanted).float()
+        self.direct.weight.copy_(found[:-1].T)
+        self.direct.bias.copy_(found[-1])
 
     def face(self, raw: Tensor) -> FaceOutput:
         """(B, n + U + 10) -> what it means."""
@@ -97,6 +114,12 @@ def five_inputs(five: Floats | None) -> Floats32:
     if five is not None and np.isfinite(five).all():
         out[:10], out[10] = (10 * (np.asarray(five) - FIVE_POINTS)).clip(-10, 10).ravel(), 1.0
     return out
+
+
+def squared(five: Tensor) -> Tensor:
+    """(B, 11) -> (B, 77): the numbers, and the products of any two."""
+    rows, columns = torch.triu_indices(FIVE, FIVE).unbind()
+    return torch.cat([five, five[:, rows] * five[:, columns]], dim=1)
 
 
 def rotation_of(six: Tensor) -> Tensor:

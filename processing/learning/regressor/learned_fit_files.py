@@ -16,9 +16,10 @@ from processing.learning.regressor.face_regressor import FaceRegressor, Regresse
 from processing.learning.regressor.learned_fit import as_photo_fit, pose_of
 from processing.learning.weights_file import read_weights
 from processing.single_view.fitting.choosing import chosen_face
+from processing.single_view.fitting.photo_start import PhotoStart
 from processing.single_view.photo_fit import fit_photographs
 from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs, check_names, write_fit
-from processing.single_view.photograph import PhotoFit, Photograph, PhotoStart
+from processing.single_view.photograph import PhotoFit, Photograph
 from processing.single_view.photograph_files import read_photograph
 
 
@@ -100,7 +101,7 @@ def _box(photograph: Photograph) -> Floats | None:
     with LandmarkDetector(faces=MOST_FACES) as detector:
         points = chosen_face(photograph, detector).landmarks_px
     low, high = points.min(axis=0), points.max(axis=0)
-    return np.r_[low, high - low]
+    return np.asarray(np.r_[low, high - low])
 
 
 def start_of(face: RegressedFace, photograph: Photograph, scores: Floats) -> PhotoStart:

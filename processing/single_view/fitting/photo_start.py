@@ -1,14 +1,28 @@
 """A fit that somebody has begun: its first state, and equations by which it does not lightly leave it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from common.array_types import Floats
 from processing.single_view.fitting.photo_state import PhotoState
-from processing.single_view.fitting.pose import POSE, TURN
-from processing.single_view.photograph import PhotoStart
+from processing.single_view.fitting.pose import POSE, TURN, PhotoPose
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoStart:
+    """Where a fit begins that somebody has begun (a learned fit), and how sure that is: what is known of the face
+    besides the landmarks and colours. Deviations are those of faces that it had never seen.
+    """
+
+    scores: Floats  # (n,)
+    weights: Floats  # (U,)
+    pose: PhotoPose
+    score_deviation: float = 0.8
+    weight_deviation: float = 0.15
+    turn_deviation_deg: float = 4.0
 
 
 def started_state(starts: Sequence[PhotoStart], corrections: int) -> PhotoState:

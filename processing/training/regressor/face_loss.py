@@ -16,7 +16,7 @@ from processing.training.regressor.samples import FaceBatch
 WEIGHTS: Mapping[str, float] = {"camera": 1.0, "shape": 0.5, "scores": 0.15, "weights": 3.0, "distance": 0.3}
 
 
-class PointModel(nn.Module):
+class PointModel(nn.Module):  # type: ignore[misc]
     """A model's compared points by scores and weights, differentiable: (B, n), (B, U) -> (B, M, 3) mm."""
 
     def __init__(self, model: FaceModel, vertices: Ints64) -> None:

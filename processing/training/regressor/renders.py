@@ -136,14 +136,15 @@ def _render(path: Path, number: int) -> None:
     source, vertices, settings, seed = _given
     shard = render_shard(source, vertices, settings, np.random.default_rng([seed, number]), _finder)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{one.name: getattr(shard, one.name) for one in fields(Shard)})  # type: ignore[arg-type]
+        np.savez(file, **{one.name: getattr(shard, one.name) for one in fields(Shard)})
 
 
 def render_shard(
     source: FaceSource, vertices: Ints64, settings: RegressorSettings, rng: np.random.Generator, finder: Any
 ) -> Shard:
     """`settings.shard` photographs, `views` of each face. finder: `.find(bgr)` gives YuNet's row of a face, or None."""
-    model, rows = source.model, []
+    model = source.model
+    rows: list[dict[str, Any]] = []
     pictures: list[NDArray[np.uint8]] = []
     while len(rows) < settings.shard:
         scores, weights, vertices_mm, photography = _face(source, rng)

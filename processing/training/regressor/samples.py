@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,9 +46,12 @@ class FaceBatch:
 class Samples:
     """All photographs of some shards; the pictures stay in their files until they are looked at."""
 
-    def __init__(self, paths: Sequence[Path], pivot_mm: Floats, mirror: FaceMirror, input_px: int) -> None:
+    def __init__(
+        self, paths: Sequence[Path], pivot_mm: Floats, mirror: FaceMirror, input_px: int, picture_px: int
+    ) -> None:
+        """picture_px: side of the pictures in the files."""
         self.shards = [map_shard(path) for path in paths]
-        self.pivot_mm, self.mirror, self.input_px = pivot_mm, mirror, input_px
+        self.pivot_mm, self.mirror, self.input_px, self.picture_px = pivot_mm, mirror, input_px, picture_px
         lengths = [len(shard) for shard in self.shards]
         self._of = np.repeat(np.arange(len(lengths)), lengths)
         self._row = np.concatenate([np.arange(length) for length in lengths]) if lengths else np.zeros(0, np.int64)
@@ -60,33 +64,51 @@ class Samples:
         rows = [self._one(int(n), rng, spoiling) for n in numbers]
         return FaceBatch(**{one.name: np.stack([row[one.name] for row in rows]) for one in fields(FaceBatch)})
 
-    def _one(self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None) -> dict[str, Floats32]:
-        shard, row = self.shards[self._of[number]], int(self._row[number])
-        image = shard.image(row)
-        R, t, K = (a[row].astype(np.float64) for a in (shard.R, shard.t, shard.K))
-        points, scores, weights = shard.points_mm[row], shard.scores[row], shard.weights[row]
-        five, found = shard.five_px[row].astype(np.float64), shard.found_px[row].astype(np.float64)
-        if rng is not None and rng.random() < 0.5:
-            image, (five, found) = image[:, ::-1], (_mirrored_px(p, image.shape[1]) for p in (five, found))
-            points, scores, weights = (
-                self.mirror.points(points),
-                self.mirror.scores(scores),
-                self.mirror.weights(weights),
-            )
+    def told(self, numbers: Ints64, rng: np.random.Generator) -> dict[str, Floats32]:
+        """A batch without pictures and faces: the five points, and the pose."""
+        rows = [self._draw(int(n), rng)[0] for n in numbers]
+        place = [self._pivot_place(row) for row in rows]
+        return {
+            **{key: np.stack([row[key] for row in rows]) for key in ("five", "R", "size", "distance_mm")},
+            "place": np.stack(place),
+        }  # fmt: skip
+
+    def _one(self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None) -> dict[str, Any]:
+        row, crop, mirrored, eyes_px = self._draw(number, rng)
+        image = self.shards[self._of[number]].image(int(self._row[number]))
+        taken = crop.take(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
+        if rng is not None:
+            taken = spoil(rng, taken, eyes_px=crop.to_crop(eyes_px), how=spoiling)
+        return {"images": taken, **row}
+
+    def _draw(self, number: int, rng: np.random.Generator | None) -> tuple[dict[str, Any], FaceCrop, bool, Floats]:
+        """All but the picture; the crop, whether it is of the mirrored picture, and the eyes (2, 2) there."""
+        shard, at = self.shards[self._of[number]], int(self._row[number])
+        R, t, K = (a[at].astype(np.float64) for a in (shard.R, shard.t, shard.K))
+        points, scores, weights = shard.points_mm[at], shard.scores[at], shard.weights[at]
+        five, found = shard.five_px[at].astype(np.float64), shard.found_px[at].astype(np.float64)
+        mirrored = rng is not None and rng.random() < 0.5
+        if mirrored:
+            five, found = (_mirrored_px(p, self.picture_px) for p in (five, found))
+            points, scores = self.mirror.points(points), self.mirror.scores(scores)
+            weights = self.mirror.weights(weights)
             flip = np.diag([-1.0, 1.0, 1.0])
             R, t, K = flip @ R @ flip, flip @ t, K.copy()
-            K[0, 2] = image.shape[1] - 1 - K[0, 2]
+            K[0, 2] = self.picture_px - 1 - K[0, 2]
         crop, points_px = _crop(five, found, self.input_px, rng)
         told = None if points_px is None else (crop.to_crop(points_px) + 0.5) / crop.size_px
-        taken = crop.take(np.ascontiguousarray(image))
-        if rng is not None:
-            taken = spoil(rng, taken, eyes_px=crop.to_crop(five[:2]), how=spoiling)
-        truth = _truth(points, R, t, K, crop, self.pivot_mm)
         known = float(np.isfinite(scores).all() and np.isfinite(weights).all())
-        return {
-            "images": taken, "five": five_inputs(told), "points_mm": points, **truth, "scores": np.nan_to_num(scores),
-            "weights": np.nan_to_num(weights), "known": np.float32(known),
-        }  # type: ignore[return-value]  # fmt: skip
+        row = {
+            "five": five_inputs(told), "points_mm": points, **_truth(points, R, t, K, crop, self.pivot_mm),
+            "scores": np.nan_to_num(scores), "weights": np.nan_to_num(weights), "known": np.float32(known),
+        }  # fmt: skip
+        return row, crop, mirrored, five[:2]
+
+    def _pivot_place(self, row: dict[str, Any]) -> Floats32:
+        """(2,) of the pivot in the crop, by the points."""
+        y = (row["points_mm"] - self.pivot_mm) @ row["R"].T
+        flat = row["size"] * y[:, :2] / (1 + y[:, 2:] / row["distance_mm"])
+        return np.asarray((row["seen"] - flat).mean(axis=0), np.float32)
 
 
 def map_shard(path: Path) -> Shard:

@@ -28,6 +28,7 @@ from processing.training.regressor.settings import RegressorError, RegressorSett
 from processing.training.study_faces import StudyFaces, split_subjects
 
 _HELD_BACK = 500  # photographs of people held back, to measure with
+_TOLD = 4000  # photographs from whose five points the first pose is told
 _MOST_MESHES = 60  # of them
 _FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
 #: Off the front in degrees, and raised or bowed: buckets of the figures.
@@ -125,10 +126,11 @@ class RegressorTask:
         self.settings, self.device, self.vertices = settings, device, vertices
         self.pivot_mm = pivot_of(model)
         self.mirror = FaceMirror.of(model, vertices)
-        samples = [Samples(p, self.pivot_mm, self.mirror, settings.input_px) for p in (shards, held_back)]
-        self.renders, self.measured = samples
+        self.renders, self.measured = self._samples(shards), self._samples(held_back)
         torch.manual_seed(seed)
         self.network = _network(model, settings).to(device)
+        told = self.renders.told(np.arange(min(_TOLD, len(self.renders))), np.random.default_rng([seed, 3]))
+        self.network.begin(**{key: torch.from_numpy(value).to(device) for key, value in told.items()})
         self.average = _network(model, settings).to(device)
         self.average.load_state_dict(self.network.state_dict())
         self.points = PointModel(model, vertices).to(device)
@@ -163,7 +165,7 @@ class RegressorTask:
         true = batch_tensors(batch.take(self._pool), self.device)
         made = int(self.steps.made)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(made, self.settings)
+            group["lr"] = self.rate(made)
         found = self.network(true["images"], true["five"])
         pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
         with torch.autocast(torch.device(self.device).type, enabled=False):
@@ -175,7 +177,11 @@ class RegressorTask:
         self.steps.made += 1
         return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
 
-    @torch.no_grad()
+    def rate(self, made: int) -> float:
+        """Of step `made`, from 0."""
+        return rate_at(made, self.settings)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def validate(self) -> Mapping[str, float]:
         """mm by which the compared points of people held back are off before the camera, by turn and bow."""
         if not len(self.measured):
@@ -198,11 +204,15 @@ class RegressorTask:
         tensors |= {"pivot_mm": np.asarray(self.pivot_mm, np.float32), **self.mirror.tensors()}
         return tensors, self.network.architecture()
 
+    def _samples(self, paths: list[Path]) -> Samples:
+        settings = self.settings
+        return Samples(paths, self.pivot_mm, self.mirror, settings.input_px, settings.render_px)
+
     def _drawn(self, numbers: Ints64, seed: int) -> FaceBatch:
         with self._lock:  # OpenCV's normal numbers are drawn from one state
             return self.renders.batch(numbers, np.random.default_rng(seed), self.settings.spoiling)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _averaged(self, made: int) -> None:
         """Polyak's average, which forgets its beginning faster than the whole."""
         share = min(self.settings.average, (1 + made) / (10 + made))
@@ -240,9 +250,9 @@ def rate_at(made: int, settings: RegressorSettings) -> float:
 
 
 def _network(model: FaceModel, settings: RegressorSettings) -> FaceNetwork:
-    return FaceNetwork(
-        model.identity_count, len(model.units), input_px=settings.input_px, width=settings.width
-    ).to(memory_format=torch.channels_last)  # fmt: skip
+    network = FaceNetwork(model.identity_count, len(model.units), input_px=settings.input_px, width=settings.width)
+    network.to(memory_format=torch.channels_last)
+    return network
 
 
 def _groups(network: torch.nn.Module, decay: float) -> list[dict[str, Any]]:

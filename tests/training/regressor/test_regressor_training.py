@@ -1,6 +1,7 @@
 """The learned fit's data and training: renders that lie where they say, mirrors, losses, and a network that learns."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def shards(model, vertices, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def samples(model, vertices, shards):
-    return Samples(shards, pivot_of(model), FaceMirror.of(model, vertices), 64)
+    return Samples(shards, pivot_of(model), FaceMirror.of(model, vertices), 64, SETTINGS.render_px)
 
 
 def test_a_preparation_makes_what_is_missing_and_the_same_again(model, vertices, shards):
@@ -62,7 +63,7 @@ def test_a_damaged_file_of_renders_is_named(tmp_path):
         read_shard(path)
 
 
-def test_points_lie_in_the_picture_where_the_truth_says(model, shards):
+def test_points_lie_in_the_picture_where_the_truth_says(shards):
     """The face is lit before a background: about its points the picture differs from its edge."""
     shard = read_shard(shards[0])
     for number in range(len(shard)):
@@ -139,7 +140,7 @@ class _Always:
     def standard_normal(self, size):
         return np.zeros(size)
 
-    def uniform(self, low, high, size=None):
+    def uniform(self, *_, size=None):
         return np.zeros(size) if size else 0.0
 
     def integers(self, *_):
@@ -183,7 +184,7 @@ def test_the_rate_rises_and_falls():
     rates = [rate_at(step, SETTINGS) for step in range(SETTINGS.steps + 5)]
     assert rates[0] < rates[1] == SETTINGS.rate
     assert rates[-1] == pytest.approx(0.01 * SETTINGS.rate)
-    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[2:]))
 
 
 def test_points_that_are_not_there_are_told_so():
