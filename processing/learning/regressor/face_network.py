@@ -62,7 +62,7 @@ class FaceNetwork(nn.Module):  # type: ignore[misc]
         self.flat = nn.Sequential(
             nn.Conv2d(self.trunk.channels, places, 1, bias=False), nn.BatchNorm2d(places), nn.ReLU(inplace=True)
         )
-        side = input_px // STRIDE
+        self.side = side = input_px // STRIDE
         self.five = nn.Sequential(nn.Linear(FIVE, 64), nn.ReLU(inplace=True), nn.Linear(64, 64), nn.ReLU(inplace=True))
         self.mixed = nn.Sequential(nn.Linear(places * side * side + 64, hidden), nn.ReLU(inplace=True))
         self.out = nn.Linear(hidden, identities + units + POSE)
@@ -78,7 +78,10 @@ class FaceNetwork(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor, five: Tensor) -> FaceOutput:
         x = ((x.to(torch.float32) - 128.0) / 64.0).contiguous(memory_format=torch.channels_last)
-        both = torch.cat([self.flat(self.trunk(x)).flatten(1), self.five(five)], dim=1)
+        seen = self.flat(self.trunk(x))
+        if seen.shape[-1] != self.side:  # of smaller pictures, with which a training begins
+            seen = nn.functional.interpolate(seen, size=(self.side, self.side), mode="nearest")
+        both = torch.cat([seen.flatten(1), self.five(five)], dim=1)
         out = self.out(self.mixed(both)).float()
         rough = nn.functional.pad(self.direct(squared(five)).float(), (out.shape[1] - POSE, 0))
         return self.face(out + rough)

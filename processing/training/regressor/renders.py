@@ -134,7 +134,11 @@ def _begin(source: FaceSource, vertices: Ints64, settings: RegressorSettings, se
 def _render(path: Path, number: int) -> None:
     assert _given is not None
     source, vertices, settings, seed = _given
-    shard = render_shard(source, vertices, settings, np.random.default_rng([seed, number]), _finder)
+    write_shard(path, render_shard(source, vertices, settings, np.random.default_rng([seed, number]), _finder))
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Whole or not at all."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **{one.name: getattr(shard, one.name) for one in fields(Shard)})
 
@@ -158,12 +162,13 @@ def render_shard(
             rows.append({
                 "points_mm": vertices_mm[vertices], "scores": scores, "weights": weights, "K": drawn.camera.K,
                 "R": drawn.camera.R, "t": drawn.camera.t, "five_px": five_px,
-                "found_px": _seen_five(row, five_px, settings.render_px),
+                "found_px": seen_five(row, five_px, settings.render_px),
             })  # fmt: skip
-    return _shard(rows, pictures)
+    return shard_of(rows, pictures)
 
 
-def _shard(rows: Sequence[Mapping[str, Any]], pictures: Sequence[NDArray[np.uint8]]) -> Shard:
+def shard_of(rows: Sequence[Mapping[str, Any]], pictures: Sequence[NDArray[np.uint8]]) -> Shard:
+    """rows: of each photograph what Shard says of it.  pictures: as JPEG."""
     arrays = {key: np.stack([row[key] for row in rows]).astype(np.float32) for key in rows[0]}
     starts = np.r_[0, np.cumsum([len(one) for one in pictures])].astype(np.int64)
     return Shard(jpeg=np.concatenate(pictures), starts=starts, **arrays)
@@ -179,8 +184,8 @@ def _face(source: FaceSource, rng: np.random.Generator) -> tuple[Floats, Floats,
     return *unknown, vertices_mm, FacePhotography(model.topology.mesh.with_vertices(vertices_mm), texture)
 
 
-def _seen_five(row: Any, five_px: Floats, size_px: int) -> Floats:
-    """(5, 2) of a detector's row; NaN without one, or where it saw something else."""
+def seen_five(row: Any, five_px: Floats, size_px: int) -> Floats:
+    """(5, 2) of a detector's row (15,); NaN without one, or where it saw something else."""
     if row is None:
         return np.full((5, 2), np.nan)
     points = np.asarray(row[4:14], np.float64).reshape(5, 2)

@@ -59,29 +59,42 @@ class Samples:
     def __len__(self) -> int:
         return len(self._of)
 
-    def batch(self, numbers: Ints64, rng: np.random.Generator | None, spoiling: Spoiling | None = None) -> FaceBatch:
-        """rng: None for pictures as they are, cropped as they would be; else each drawn another way each time."""
-        rows = [self._one(int(n), rng, spoiling) for n in numbers]
+    def batch(
+        self,
+        numbers: Ints64,
+        rng: np.random.Generator | None,
+        spoiling: Spoiling | None = None,
+        *,
+        size_px: int | None = None,
+    ) -> FaceBatch:
+        """rng: None for pictures as they are, cropped as they would be; else each drawn another way each time.
+        size_px: of the crops, where it is not the network's.
+        """
+        rows = [self._one(int(n), rng, spoiling, size_px or self.input_px) for n in numbers]
         return FaceBatch(**{one.name: np.stack([row[one.name] for row in rows]) for one in fields(FaceBatch)})
 
     def told(self, numbers: Ints64, rng: np.random.Generator) -> dict[str, Floats32]:
         """A batch without pictures and faces: the five points, and the pose."""
-        rows = [self._draw(int(n), rng)[0] for n in numbers]
+        rows = [self._draw(int(n), rng, self.input_px)[0] for n in numbers]
         place = [self._pivot_place(row) for row in rows]
         return {
             **{key: np.stack([row[key] for row in rows]) for key in ("five", "R", "size", "distance_mm")},
             "place": np.stack(place),
         }  # fmt: skip
 
-    def _one(self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None) -> dict[str, Any]:
-        row, crop, mirrored, eyes_px = self._draw(number, rng)
+    def _one(
+        self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None, size_px: int
+    ) -> dict[str, Any]:
+        row, crop, mirrored, eyes_px = self._draw(number, rng, size_px)
         image = self.shards[self._of[number]].image(int(self._row[number]))
         taken = crop.take(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
         if rng is not None:
             taken = spoil(rng, taken, eyes_px=crop.to_crop(eyes_px), how=spoiling)
         return {"images": taken, **row}
 
-    def _draw(self, number: int, rng: np.random.Generator | None) -> tuple[dict[str, Any], FaceCrop, bool, Floats]:
+    def _draw(
+        self, number: int, rng: np.random.Generator | None, size_px: int
+    ) -> tuple[dict[str, Any], FaceCrop, bool, Floats]:
         """All but the picture; the crop, whether it is of the mirrored picture, and the eyes (2, 2) there."""
         shard, at = self.shards[self._of[number]], int(self._row[number])
         R, t, K = (a[at].astype(np.float64) for a in (shard.R, shard.t, shard.K))
@@ -95,7 +108,7 @@ class Samples:
             flip = np.diag([-1.0, 1.0, 1.0])
             R, t, K = flip @ R @ flip, flip @ t, K.copy()
             K[0, 2] = self.picture_px - 1 - K[0, 2]
-        crop, points_px = _crop(five, found, self.input_px, rng)
+        crop, points_px = _crop(five, found, size_px, rng)
         told = None if points_px is None else (crop.to_crop(points_px) + 0.5) / crop.size_px
         known = float(np.isfinite(scores).all() and np.isfinite(weights).all())
         row = {

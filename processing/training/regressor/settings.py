@@ -28,7 +28,9 @@ class RegressorSettings:
     shard: int = 250  # photographs a file
     batch: int = 64
     steps: int = 200_000  # in all, over which the rate falls
-    rate: float = 1.5e-3
+    coarse_px: int = 128  # of the crops with which a training begins: a quarter of the work, or less
+    coarse_share: float = 0.4  # of the steps, with those
+    rate: float = 2e-3
     warm_steps: int = 400
     weight_decay: float = 0.02
     average: float = 0.9995  # of the weights that are kept, a step
@@ -62,7 +64,7 @@ class RegressorSettings:
             occluder=0.12, glasses=0.08, fringe=0.15, light=0.6, grey=0.03, blur=0.3, coarse=0.2, noise=0.5, jpeg=0.4
         )
         return RegressorSettings(
-            size="small", input_px=128, width=0.5, photographs=6000, render_px=192, steps=3000, warm_steps=100,
+            size="small", input_px=128, coarse_px=64, width=0.5, photographs=6000, render_px=192, steps=3000, warm_steps=100,
             average=0.998, spoiling=spoiling,
         )  # fmt: skip
 

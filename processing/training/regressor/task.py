@@ -1,7 +1,7 @@
 """The learned fit as a task of the trainer: renders of a study's model, the network, its losses and figures."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +22,7 @@ from processing.learning.weights_file import network_tensors
 from processing.training.precision import descend
 from processing.training.regressor.face_draws import compared_vertices
 from processing.training.regressor.face_loss import WEIGHTS, PointModel, batch_tensors, face_losses, point_errors
+from processing.training.regressor.photograph_shards import photograph_shards
 from processing.training.regressor.renders import FaceSource, prepare_shards
 from processing.training.regressor.samples import FaceBatch, Samples
 from processing.training.regressor.settings import RegressorError, RegressorSettings
@@ -71,7 +72,12 @@ def make_task(
     checks = prepare_shards(
         work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
     )
-    return RegressorTask(model, settings, paths, checks, vertices, device=device, seed=seed)
+    photographs = []
+    if settings.photograph_fits:
+        photographs = photograph_shards(Path(settings.photograph_fits), work / "photographs", model, vertices, settings)
+    return RegressorTask(
+        model, settings, paths, checks, vertices, photographs=photographs, device=device, seed=seed
+    )  # fmt: skip
 
 
 def held_back_source(
@@ -94,16 +100,16 @@ class _Ahead:
 
     numbers: Ints64
     seed: int
-    make: Callable[[Ints64, int], FaceBatch]
+    make: Callable[[Ints64, int, int], FaceBatch]
     following: "_Ahead | None" = None
     ready: "Future[FaceBatch] | None" = None
 
-    def take(self, pool: ThreadPoolExecutor) -> FaceBatch:
-        """What it is, and the following one begun."""
-        mine = self.ready.result() if self.ready is not None else self.make(self.numbers, self.seed)
-        self.ready = None
-        if self.following is not None and self.following.ready is None:
-            self.following.ready = pool.submit(self.following.make, self.following.numbers, self.following.seed)
+    def take(self, pool: ThreadPoolExecutor, size_px: int, next_px: int) -> FaceBatch:
+        """What it is, of crops of a size, and the following one begun."""
+        mine = self.ready.result() if self.ready is not None else self.make(self.numbers, self.seed, size_px)
+        self.ready, after = None, self.following
+        if after is not None and after.ready is None:
+            after.ready = pool.submit(after.make, after.numbers, after.seed, next_px)
         return mine
 
 
@@ -120,13 +126,15 @@ class RegressorTask:
         held_back: list[Path],
         vertices: Ints64,
         *,
+        photographs: Sequence[Path] = (),
         device: str,
         seed: int,
     ) -> None:
         self.settings, self.device, self.vertices = settings, device, vertices
         self.pivot_mm = pivot_of(model)
         self.mirror = FaceMirror.of(model, vertices)
-        self.renders, self.measured = self._samples(shards), self._samples(held_back)
+        self.renders, self.measured = self._samples([*shards, *photographs]), self._samples(held_back)
+        self.photographs = len(self._samples(photographs)) if photographs else 0  # the last of `renders`
         torch.manual_seed(seed)
         self.network = _network(model, settings).to(device)
         told = self.renders.told(np.arange(min(_TOLD, len(self.renders))), np.random.default_rng([seed, 3]))
@@ -137,7 +145,10 @@ class RegressorTask:
         self.optimizer = torch.optim.AdamW(
             _groups(self.network, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.99)
         )
-        self.batches_per_epoch = max(1, len(self.renders) // settings.batch)
+        rendered = len(self.renders) - self.photographs
+        self._mixed = round(settings.photograph_share * settings.batch) if self.photographs else 0  # of a batch
+        self._size = min(settings.batch, rendered + self._mixed)
+        self.batches_per_epoch = max(1, rendered // (self._size - self._mixed))
         self.steps = torch.nn.Module()  # how many were made, kept with the networks: the rate follows from it
         self.steps.register_buffer("made", torch.zeros((), dtype=torch.int64))
         self._pool = ThreadPoolExecutor(1)
@@ -150,20 +161,23 @@ class RegressorTask:
         return {"adam": self.optimizer}
 
     def batches(self, _epoch: int, rng: np.random.Generator) -> Iterator[_Ahead]:
-        """Each photograph once an epoch; the crops and what spoils them follow from each batch's own seed."""
-        order = rng.permutation(len(self.renders))
-        size = min(self.settings.batch, len(order))
+        """Each render once an epoch, photographs at random; the crops and what spoils them follow from each batch's
+        own seed.
+        """
+        rendered, size = len(self.renders) - self.photographs, self._size - self._mixed
+        order = rng.permutation(rendered)
         seeds = rng.integers(1 << 62, size=self.batches_per_epoch)
-        ahead = [
-            _Ahead(order[k * size : (k + 1) * size], int(seeds[k]), self._drawn) for k in range(self.batches_per_epoch)
-        ]
+        ahead = []
+        for k, seed in enumerate(seeds.tolist()):
+            own = rendered + rng.integers(max(1, self.photographs), size=self._mixed)
+            ahead.append(_Ahead(np.r_[order[k * size : (k + 1) * size], own], seed, self._drawn))
         for one, following in pairwise(ahead):
             one.following = following
         yield from ahead
 
     def step(self, batch: _Ahead, _rng: np.random.Generator) -> Mapping[str, float]:
-        true = batch_tensors(batch.take(self._pool), self.device)
         made = int(self.steps.made)
+        true = batch_tensors(batch.take(self._pool, self.crop_px(made), self.crop_px(made + 1)), self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(made)
         found = self.network(true["images"], true["five"])
@@ -176,6 +190,11 @@ class RegressorTask:
         self._averaged(made)
         self.steps.made += 1
         return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
+
+    def crop_px(self, made: int) -> int:
+        """Of the crops of step `made`: a training begins with smaller ones."""
+        settings = self.settings
+        return settings.coarse_px if made < settings.coarse_share * settings.steps else settings.input_px
 
     def rate(self, made: int) -> float:
         """Of step `made`, from 0."""
@@ -204,13 +223,14 @@ class RegressorTask:
         tensors |= {"pivot_mm": np.asarray(self.pivot_mm, np.float32), **self.mirror.tensors()}
         return tensors, self.network.architecture()
 
-    def _samples(self, paths: list[Path]) -> Samples:
+    def _samples(self, paths: Sequence[Path]) -> Samples:
         settings = self.settings
         return Samples(paths, self.pivot_mm, self.mirror, settings.input_px, settings.render_px)
 
-    def _drawn(self, numbers: Ints64, seed: int) -> FaceBatch:
+    def _drawn(self, numbers: Ints64, seed: int, size_px: int) -> FaceBatch:
         with self._lock:  # OpenCV's normal numbers are drawn from one state
-            return self.renders.batch(numbers, np.random.default_rng(seed), self.settings.spoiling)
+            rng = np.random.default_rng(seed)
+            return self.renders.batch(numbers, rng, self.settings.spoiling, size_px=size_px)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _averaged(self, made: int) -> None:

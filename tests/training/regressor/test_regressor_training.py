@@ -22,7 +22,7 @@ from tests.support.small_model import small_model
 
 SETTINGS = replace(
     RegressorSettings.of("small"), input_px=64, width=0.5, photographs=12, shard=6, views=3, render_px=80, batch=4,
-    steps=40, warm_steps=2, points=200, processes=1, rate=2e-3,
+    steps=40, warm_steps=2, coarse_px=64, points=200, processes=1, rate=2e-3,
 )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_a_mirrored_face_is_the_model_s_own_where_the_model_is_symmetric(model, 
 
 def test_a_mirrored_batch_is_seen_mirrored(samples):
     """One of the two ways of a draw is the mirror image of the other: pixels and points both."""
-    one, other = (samples._one(0, _Always(value), None) for value in (0.9, 0.1))
+    one, other = (samples._one(0, _Always(value), None, 64) for value in (0.9, 0.1))
     np.testing.assert_allclose(one["seen"][:, 1], other["seen"][samples.mirror.rows][:, 1], atol=0.02)
     np.testing.assert_allclose(one["seen"][:, 0], 1 - other["seen"][samples.mirror.rows][:, 0], atol=0.02)
     np.testing.assert_allclose(mirrored_rotation(other["R"]), one["R"], atol=0.02)
