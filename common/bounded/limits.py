@@ -31,6 +31,10 @@ MAX_FACE_MODEL_BYTES = 2 << 30  # the same of a face model: 50 identities, 52 un
 
 MAX_JSON_BYTES = 64_000_000
 MAX_JSON_VALUES = 4_000_000
+# A table of facial animation: an hour at 60 frames a second has 216,000 rows and some 140 MB.
+MAX_TABLE_BYTES = 256_000_000
+MAX_TABLE_ROWS = 400_000
+MAX_TABLE_COLUMNS = 1_000
 MAX_TOML_BYTES = 8_000_000
 MAX_DEPTH = 64
 MAX_KEY_PARTS = 32  # of a dotted key
