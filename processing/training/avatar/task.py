@@ -14,7 +14,8 @@ from common.array_types import Floats, Floats32, Ints64
 from common.progress import Progress, no_progress, part
 from processing.face_models.face_model import FaceModel
 from processing.learning.avatar.decoder import COMPLETION, MEMBER_FEATURES, MEMBER_TEXTURE
-from processing.learning.avatar.decoder_network import DecoderShape, ShapeDecoder
+from processing.learning.avatar.decoder_network import ShapeDecoder
+from processing.learning.avatar.decoder_shape import DecoderShape
 from processing.learning.avatar.identity_features import mean_features
 from processing.learning.weights_file import network_tensors
 from processing.training.avatar.feature_files import FeatureFile, make_held_file, prepare_features, read_features
