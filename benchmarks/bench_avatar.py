@@ -14,6 +14,7 @@ studio's release: `--study RELEASE --model MODEL --people HELD_BACK`.
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,10 @@ def learned(name: str, faces: StudyFaces, asked: argparse.Namespace) -> AvatarDe
 
     import torch
 
+    heads, first = run / "data" / "members.npz", asked.work / "ours" / "data" / "members.npz"
+    if first.exists() and not heads.exists():  # the same for all three
+        heads.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(first, heads)
     torch.manual_seed(asked.seed)
     task = make_task(
         faces, model, settings, run / "data", train=train_codes, held_back=held, seed=asked.seed, progress=progress
