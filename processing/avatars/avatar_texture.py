@@ -5,7 +5,7 @@ before a head belong to no head's skin. Eyes are textured by themselves: from th
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -64,8 +64,8 @@ def avatar_texture(
     head, size = person.head, texels.size_px
     mesh = person.model.topology.mesh.with_vertices(fit.vertices_mm)
     usable = _usable(photograph, landmarks_px, appearance, float(fit.figures["px_per_mm"]))
-    face = _texels_of(texels, person.model.topology.face[head.triangles].all(axis=1))
-    shown = _some(texels, (person.model.topology.face | (head.parts == EYE))[head.triangles].all(axis=1))
+    face = _texels_of(texels, np.asarray(person.model.topology.face[head.triangles].all(axis=1)))
+    shown = _some(texels, np.asarray((person.model.topology.face | (head.parts == EYE))[head.triangles].all(axis=1)))
     seen = project_photograph(mesh, fit.camera, photograph, shown, usable)
     if light == "even" and appearance is not None:
         seen = _evened(seen, mesh, fit, shown, appearance)
@@ -121,7 +121,8 @@ def _evened(
     front = normals[:, 2] < -0.5
     typical = np.median(brightness[front]) if front.any() else np.median(brightness)
     factor = texels.interpolate(mesh, (brightness / typical).clip(*_EVEN))
-    even = display(linear(seen.colours.reshape(-1, 3)[texels.index]) / factor).clip(0, 255)
+    own = seen.colours.reshape(-1, 3)[texels.index].astype(np.float64)
+    even = display(linear(own) / factor).clip(0, 255)
     return ProjectedTexture(np.asarray(texels.image(even.astype(np.float32)), np.float32), seen.trust)
 
 
@@ -143,7 +144,8 @@ def _some(texels: Texels, triangles: Bools) -> Texels:
 
 
 def _texels_of(texels: Texels, triangles: Bools) -> Bools:
-    return np.asarray(texels.image(triangles[texels.triangle].astype(np.uint8)) > 0)
+    picture: Any = texels.image(triangles[texels.triangle].astype(np.uint8))
+    return np.asarray(picture > 0)
 
 
 def _at_open_mouth(parts: np.ndarray, landmarks_px: Floats, size: int) -> Bools:
@@ -179,7 +181,8 @@ def _draw_eyes(
     if not (parts == EYE).any():
         return "none", "none"
     across = person.neutral_mm[:, 0] - person.neutral_mm[person.head.parts == EYE, 0].mean()
-    left = np.asarray(texels.image(texels.interpolate(person.model.topology.mesh, across)) > 0)
+    sideways: Any = texels.image(texels.interpolate(person.model.topology.mesh, across))
+    left = np.asarray(sideways > 0)
     for side, opening in zip((~left, left), eye_openings(landmarks_px), strict=True):
         domain = (parts == EYE) & side
         known = domain & (seen.trust > _EYE_SEEN)

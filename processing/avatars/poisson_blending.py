@@ -2,8 +2,8 @@
 
 Perez et al. 2003, section 2: of what is completed the gradients are the other texture's, at its border the colours are
 the photograph's. So the difference of both is harmonic where nothing is seen: it is solved for, and added to the other
-texture. UV charts have borders that are none on the head: texels on both sides of a seam are neighbours here, so colours
-meet across it. The difference is smooth; it is solved exactly on few texels and refined on more.
+texture. UV charts have borders that are none on the head: texels on both sides of a seam are neighbours here, so that
+colours meet across it. The difference is smooth; it is solved exactly on few texels and refined on more.
 """
 
 from dataclasses import dataclass
