@@ -1,5 +1,6 @@
 """`mien avatar`: a photograph, a face model and learned weights to one file that plays in a browser."""
 
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -214,9 +215,8 @@ def _kept_head(model: FaceModel) -> LowPolyHead:
     """The low-poly head of a model's topology, made once for a user: some 20 s for 26,000 vertices."""
     from common.bounded.npz_files import read_npz
     from common.files.atomic_write import atomic_write
-    from processing.template.builtin_template import cache_path
 
-    path = cache_path().with_name(f"low-poly-1-{model.topology.topology}.npz")
+    path = _cache() / f"low-poly-1-{model.topology.topology}.npz"
     with suppress(DataError, OSError, ValueError, KeyError):
         head = LowPolyHead.of_arrays(read_npz(path))
         if head.full == model.vertex_count:
@@ -226,6 +226,14 @@ def _kept_head(model: FaceModel) -> LowPolyHead:
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **head.arrays())  # type: ignore[arg-type]
     return head
+
+
+def _cache() -> Path:
+    """Where what is made once for a user is kept: MIEN_CACHE or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    folder = os.environ.get("MIEN_CACHE")
+    return Path(folder) if folder else user_cache_path("mien")
 
 
 def _write(

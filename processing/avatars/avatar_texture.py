@@ -32,7 +32,7 @@ _OPEN = 0.16  # an eye's height by its width from which on it is open enough to 
 _EYE_SEEN = 0.05  # trust from which on a texel of an eye is the photograph's: its edge is under a lid
 _SOFT = 0.003  # of the square's side
 _EYE_SHOWN = 0.12  # share of an eye's texels that must be seen
-_CAVITY = (30.0, 26.0, 66.0)  # BGR of the mouth's inside at its entrance
+_CAVITY = (34.0, 26.0, 92.0)  # BGR of the mouth's inside at its entrance
 _CLOSED_GAIN = (0.5, 1.6)
 
 
@@ -220,7 +220,7 @@ def _draw_mouth(colours: Floats32, mesh: Mesh, person: PersonHead, texels: Texel
     lips = person.head.landmark_points(neutral)[60:].mean(axis=0)
     depth = texels.image(texels.interpolate(mesh, (lips[2] - neutral[:, 2]).clip(0, 60)))
     light = np.exp(-np.asarray(depth) / 14.0)[..., None].astype(np.float32)
-    colours[inside] = (np.array(_CAVITY, np.float32) * (0.25 + 0.75 * light))[inside]
+    colours[inside] = (np.array(_CAVITY, np.float32) * (0.35 + 0.65 * light))[inside]
 
 
 def _fill_around(colours: Floats32, texels: Texels) -> None:

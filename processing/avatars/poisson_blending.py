@@ -20,7 +20,7 @@ from processing.geometry.uv_rasterization import Texels
 
 COARSE_PX = 128
 _SWEEPS = 50  # of refinement, each level
-_SMALL = 1e-4  # of the weight that ties a texel to nothing: what no seen texel reaches keeps the other texture
+_SMALL = 1e-8  # of the weight that ties a texel to nothing: what no seen texel reaches keeps the other texture
 
 
 @dataclass(frozen=True, eq=False)
