@@ -53,6 +53,8 @@ class AvatarSettings:
     feature_noise: float = 0.0  # standard deviations
     weight_decay: float = 0.0
     batch: int = 64
+    epochs: int = 500
+    patience: int = 60  # epochs without a better score of those held back
     rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.999)
     face_mm: float = 95.0  # from the tip of the nose,
@@ -75,7 +77,7 @@ class AvatarSettings:
             raise AvatarTrainingError(f"there is no size '{size}'; there are small and full")
         return AvatarSettings(
             size="small", heads=1200, photographs=3, of_members=6, texture_px=256, kept_px=256, kept_textures=32,
-            rate=1e-3, limits=_limits(176),
+            rate=1e-3, epochs=80, patience=20, limits=_limits(176),
         )  # fmt: skip
 
     def as_json(self) -> Mapping[str, Any]:
