@@ -51,9 +51,9 @@ class LearnedCard:
             raise ValueError(f"its card has {', '.join(sorted(set(said) ^ names))[:80]} too many or too few")
         if said["kind"] not in KINDS:
             raise ValueError(f"it is of kind {str(said['kind'])[:40]}; there are {', '.join(KINDS)}")
-        texts = {key: tuple(str(code) for code in said[key]) for key in ("subjects", "held_back")}
-        rest = {key: dict(said[key]) for key in names - {"kind", *texts}}
-        return LearnedCard(kind=str(said["kind"]), **texts, **rest)
+        subjects, held_back = (tuple(str(code) for code in said[key]) for key in ("subjects", "held_back"))
+        rest: dict[str, Any] = {key: dict(said[key]) for key in names - {"kind", "subjects", "held_back"}}
+        return LearnedCard(kind=str(said["kind"]), subjects=subjects, held_back=held_back, **rest)
 
 
 @dataclass(frozen=True, eq=False)

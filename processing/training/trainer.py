@@ -36,8 +36,10 @@ _ASTRAY = 20  # steps in a row whose loss is no number, in float16, where some a
 
 
 class Task(Protocol):
-    """What is learned: its networks, its batches, one step. `begin_epoch(epoch)`, where a task has it, is called before
-    each epoch, also when a run goes on in the middle of one: a schedule's rates follow from the epoch alone there.
+    """What is learned: its networks, its batches, one step.
+
+    Where a task has them, `begin_epoch(epoch)` is called before each epoch, also when a run goes on in the middle of
+    one, and `begin_step(step)` before each step, from 0: a schedule's rates follow from these numbers alone.
     """
 
     kind: str
@@ -72,7 +74,15 @@ def train(
     card: without architecture, figures and made.  Raises TrainingError where RUN is another request's or in use, where
     losses are no numbers; KeyboardInterrupt when asked to stop, once the step at hand is done and kept.
     """
-    with open_run(run, settings, card) as files, exact_torch(settings), stop_requests() as stop:
+    with open_run(run, settings, card) as files:
+        return train_in(files, task, settings, card, progress=progress)
+
+
+def train_in(
+    files: RunFiles, task: Task, settings: TrainSettings, card: LearnedCard, *, progress: Progress = no_progress
+) -> LearnedCard:
+    """`train` in a run that is open: whoever prepares data in its folder opens it first."""
+    with exact_torch(settings), stop_requests() as stop:
         at = Standing()
         if files.checkpoint.is_file():
             at = Standing.from_json(read_checkpoint(files.checkpoint, task.modules(), task.optimizers()))
@@ -120,9 +130,7 @@ class _Loop:
     def _epoch(self) -> None:
         """The rest of the epoch at hand, or up to where the run ends."""
         at, seed = self.at, self.settings.seed
-        begin: Callable[[int], None] | None = getattr(self.task, "begin_epoch", None)
-        if begin is not None:
-            begin(at.epoch)
+        self._tell("begin_epoch", at.epoch)
         for module in self.task.modules().values():
             module.train()
         batches = self.task.batches(at.epoch, np.random.default_rng([seed, _EPOCH, at.epoch]))
@@ -151,6 +159,7 @@ class _Loop:
     def _step(self, batch: Any) -> None:
         at, seed = self.at, self.settings.seed
         torch.manual_seed(_number(seed, _STEP, at.step))
+        self._tell("begin_step", at.step)
         with self.precision.step():
             losses = self.task.step(batch, np.random.default_rng([seed, _STEP, at.step]))
         self._check(losses)
@@ -162,6 +171,11 @@ class _Loop:
             at.row()
             self.files.write_progress(at.rows)
         self.progress(self._share(), at.in_words(self.task.batches_per_epoch, self.settings.epochs))
+
+    def _tell(self, what: str, number: int) -> None:
+        told: Callable[[int], None] | None = getattr(self.task, what, None)
+        if told is not None:
+            told(number)
 
     def _validate(self) -> None:
         """Figures of those held back; the networks are kept where they are the best so far."""

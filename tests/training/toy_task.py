@@ -1,4 +1,4 @@
-"""A task of no use: a small network learns to say a subject's number of points. Everything that a run keeps is in it."""
+"""A task of no use that has everything a run keeps: networks, averages, buffers, chance, a schedule."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -45,7 +45,7 @@ class ToyTask:
         for group in self._optimizers["first"].param_groups:
             group["lr"] = 1e-2 * 0.9**epoch
 
-    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
+    def batches(self, _epoch: int, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
         order = rng.permutation(4 * self.batches_per_epoch)
         for k in range(self.batches_per_epoch):
             yield order[4 * k : 4 * k + 4]
