@@ -18,7 +18,8 @@ from processing.avatars.avatar_files import AvatarInputs, make_avatar_file, upri
 from processing.commands.avatar import app
 from processing.errors import DataError, NoFace
 from processing.face_models.model_file import write_model
-from processing.single_view.photograph import PhotoFitSettings
+from processing.single_view import photo_fit
+from processing.single_view.fitting.photo_landmarks import table_68
 
 PHOTOS = Path(__file__).parents[3] / "shared/data/photos"
 
@@ -38,9 +39,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(avatar_files, "_landmarks", lambda photograph: _seen(photograph.result().image))
     monkeypatch.setattr(avatar_files, "_kept_head", lambda _: egg_head())
     monkeypatch.setattr(person_head, "places_on", lambda *_: None)
-    monkeypatch.setattr(
-        "processing.single_view.photograph.PhotoFitSettings", lambda **given: PhotoFitSettings(landmarks="68", **given)
-    )
+    monkeypatch.setattr(photo_fit, "landmark_table", lambda own, _: table_68(own))
     return tmp_path
 
 

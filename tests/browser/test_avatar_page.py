@@ -18,7 +18,8 @@ from processing.avatars.mouth_parts import encoded_png, teeth_mesh, teeth_textur
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     person, path = egg_person(), tmp_path_factory.mktemp("avatar") / "a.glb"
     stored = BytesIO()
-    Image.fromarray(np.full((64, 64, 3), (200, 160, 140), np.uint8)).save(stored, "JPEG")
+    spots = np.random.default_rng(0).integers(80, 220, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(spots).save(stored, "JPEG")
     write_avatar(
         path,
         AvatarParts(
