@@ -77,7 +77,7 @@ def make_avatar(
     normals = topology.mesh.with_vertices(fit.vertices_mm).vertex_normals[skin]
     figures = dict(fit.figures) | {
         "face_completed": texture.face_completed,
-        "eyes": list(texture.eyes),
+        "eyes": texture.eyes,
         "skin_share": None if appearance is None else appearance.share,
         "light_ratio": light_ratio(appearance, normals, fit.camera.R),
     }

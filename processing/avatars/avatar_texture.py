@@ -28,10 +28,10 @@ _CORE = (*range(6, 11), *range(17, 68))  # landmarks between which all belongs t
 _GROWN = 0.02  # of the eyes' distance, by which that is enlarged
 _EDGE_MM = 2.5  # a mask's edge is no skin yet
 _EVEN = (0.6, 1.7)  # factors on light that are divided out, at most: nine functions say little of grazing places
-_OPEN = 0.16  # an eye's height by its width from which on it is open enough to be taken
+_OPEN = 0.12  # an eye's height by its width from which on it is open enough to be taken
 _EYE_SEEN = 0.05  # trust from which on a texel of an eye is the photograph's: its edge is under a lid
 _SOFT = 0.003  # of the square's side
-_EYE_SHOWN = 0.12  # share of an eye's texels that must be seen
+_EYE_SHOWN = 0.08  # share of an eye's texels that must be seen
 _CAVITY = (34.0, 26.0, 92.0)  # BGR of the mouth's inside at its entrance
 _CLOSED_GAIN = (0.5, 1.6)
 
@@ -43,7 +43,7 @@ class AvatarTexture:
     image: Image  # (S, S, 3) BGR
     completed: Bools  # (S, S) texels of skin that the photograph does not show
     face_completed: float  # share of the face that is completed, by area
-    eyes: tuple[str, str]  # subject's right and left: "photograph", "subject"
+    eyes: str  # whose they are: "photograph", "subject" (that of `other`), "none" of a head that has none
 
 
 def avatar_texture(
@@ -104,11 +104,15 @@ def _usable(image: Image, landmarks_px: Floats, appearance: Appearance | None, p
     cv2.fillConvexPoly(core, np.rint(hull).astype(np.int32), 1)
     grown = max(1, round(_GROWN * float(np.linalg.norm(points[36] - points[45]))))
     core = cv2.dilate(core, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1)))
-    if appearance is None:
-        return np.asarray(core > 0)
     edge = max(1, round(_EDGE_MM * px_per_mm))
-    skin = cv2.erode(appearance.skin.astype(np.uint8), np.ones((2 * edge + 1, 2 * edge + 1), np.uint8))
-    return np.asarray((core > 0) | (skin > 0))
+    square = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
+    outline = np.zeros_like(core)
+    cv2.fillConvexPoly(outline, np.rint(cv2.convexHull(landmarks_px.astype(np.float32))).astype(np.int32), 1)
+    outline = cv2.erode(outline, square, borderValue=0)
+    if appearance is None:
+        return np.asarray((core > 0) & (outline > 0))
+    skin = cv2.erode(appearance.skin.astype(np.uint8), square, borderValue=0)
+    return np.asarray(((core > 0) & (outline > 0)) | (skin > 0))
 
 
 def _evened(
@@ -175,24 +179,25 @@ def _draw_eyes(
     parts: np.ndarray,
     landmarks_px: Floats,
     gain: Floats,
-) -> tuple[str, str]:
-    """Each eye from the photograph, where it is open; what the lids hide goes on as what is seen ends."""
-    drawn = []
+) -> str:
+    """Both eyes from the photograph where both are open; what the lids hide goes on as what is seen ends.
+
+    Both or none: eyes of two people in one face are seen at once.
+    """
     if not (parts == EYE).any():
-        return "none", "none"
+        return "none"
     across = person.neutral_mm[:, 0] - person.neutral_mm[person.head.parts == EYE, 0].mean()
     sideways: Any = texels.image(texels.interpolate(person.model.topology.mesh, across))
     left = np.asarray(sideways > 0)
-    for side, opening in zip((~left, left), eye_openings(landmarks_px), strict=True):
-        domain = (parts == EYE) & side
-        known = domain & (seen.trust > _EYE_SEEN)
-        if opening > _OPEN and known.sum() > _EYE_SHOWN * domain.sum():
-            _spread(colours, seen.colours, known, domain)
-            drawn.append("photograph")
-        else:
-            colours[domain] *= float(gain.mean())
-            drawn.append("subject")
-    return drawn[0], drawn[1]
+    domains = [(parts == EYE) & side for side in (~left, left)]
+    known = [domain & (seen.trust > _EYE_SEEN) for domain in domains]
+    shown = all(some.sum() > max(_EYE_SHOWN * domain.sum(), 1) for some, domain in zip(known, domains, strict=True))
+    if not (shown and min(eye_openings(landmarks_px)) > _OPEN):
+        colours[parts == EYE] *= float(gain.mean())
+        return "subject"
+    for domain, some in zip(domains, known, strict=True):
+        _spread(colours, seen.colours, some, domain)
+    return "photograph"
 
 
 def _spread(colours: Floats32, seen: Floats32, known: Bools, domain: Bools) -> None:
