@@ -67,19 +67,22 @@ class Studio:
 @pytest.fixture
 def studio(engine: Engine, tmp_path: Path, studio_rows: Any) -> Studio:
     """Three subjects who consent to everything, a take each, in release faces 1."""
+    store = Store(str(tmp_path / "store"))
     with transaction(engine) as tx:
         rig = studio_rows.rig(tx)
         taken = []
         for _ in CODES:
             subject = studio_rows.subject(tx, RESEARCH, PUBLICATION, MODEL)
             session = studio_rows.session(tx, subject, rig)
-            taken.append(studio_rows.accepted(tx, session, rig, 1))
+            filed = [f"{subject.code} {camera.name}".encode() for camera in rig.cameras]
+            photographs = [(store.put_bytes(data), len(data)) for data in filed]
+            taken.append(studio_rows.accepted(tx, session, rig, 1, photographs))
             close_session(tx, session, incomplete=True)
         release = begin_release(tx, "faces", schema_version=4, consent_day=date(2026, 3, 1), criteria={})
         items = [ReleasedTake(take.session.subject_id, take.id, True, True) for take in taken]
         complete_release(tx, release, B, items)
         codes = [take.code for take in taken]
-    return Studio(engine, Store(str(tmp_path / "store")), studio_rows, codes)
+    return Studio(engine, store, studio_rows, codes)
 
 
 def withdrawn(*scopes: ConsentScope) -> Callable[[Session, Studio], tuple[str, ...]]:
@@ -156,6 +159,7 @@ def test_an_erasure_leaves_the_mark(studio: Studio) -> None:
     # Nobody who is in weights that stand can be erased: an erasure asks that all consents are closed.
     with pytest.raises(ConsentError):
         erase_subject(studio.engine, studio.store, "S001")
+    assert erase_subject(studio.engine, studio.store, "S002").finished
     assert [s.code for s in studio.found().left] == ["S002"]
 
 
@@ -211,7 +215,7 @@ def test_who_is_in_the_face_model_is_in_the_weights(studio: Studio) -> None:
         )  # fmt: skip
         enqueue_all(tx, [spec])
     with transaction(studio.engine) as tx:
-        job = claim(tx, "w", ["model"])
+        job = claim(tx, "w", stages=["model"])
         assert job is not None
     with transaction(studio.engine) as tx:
         finish(tx, job, [OutputFile("model", file, 7, "application/x-npz")])
