@@ -77,6 +77,8 @@ NOT_RUN = {
     ("docs/how-to/face-models.md", "from src.facescape_fitter"): (
         "FaceScape's checkout; tests/face_models/test_facescape_model.py runs its code"
     ),
+    ("docs/how-to/learn.md", "mien learn regressor"): "a study and an hour; tests/training/test_learn_commands.py",
+    ("docs/how-to/learn.md", "mien learn detail"): "a GPU and a day",
     ("docs/how-to/template.md", "mien template import"): "another's head; tests/template/test_template.py",
     ("docs/operators.md", "mien rig optical-skew"): "photographs of a board of LEDs",
     ("docs/operators.md", "mien farm keys scheduler"): "several machines; tests/farm/test_tls.py has them as processes",
