@@ -1,4 +1,4 @@
-"""What docs/how-to/learn.md prints of Python runs as printed; trainings are in tests/training/test_learn_commands.py."""
+"""What docs/how-to/learn.md prints of Python runs as printed; tests/training/test_learn_commands.py trains."""
 
 from pathlib import Path
 
