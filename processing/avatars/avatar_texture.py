@@ -42,6 +42,7 @@ class AvatarTexture:
 
     image: Image  # (S, S, 3) BGR
     completed: Bools  # (S, S) texels of skin that the photograph does not show
+    shown: Bools  # (S, S) texels of the face's skin that are the photograph's
     face_completed: float  # share of the face that is completed, by area
     eyes: str  # whose they are: "photograph", "subject" (that of `other`), "none" of a head that has none
 
@@ -82,7 +83,7 @@ def avatar_texture(
     area = _areas(mesh, texels)
     share = float(area[skin & ~known].sum() / max(float(area[skin].sum()), 1e-9))
     image = np.rint(colours).clip(0, 255).astype(np.uint8)
-    return AvatarTexture(image, whole.completed, share, eyes)
+    return AvatarTexture(image, whole.completed, known, share, eyes)
 
 
 def eye_openings(landmarks_px: Floats) -> tuple[float, float]:
