@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--count", type=int, default=6)
     parser.add_argument("--light", choices=("studio", "drawn"), default="drawn", help="of the photographs")
-    parser.add_argument("--keep", choices=("keep", "even"), default="keep", help="mien avatar --light")
+    parser.add_argument("--keep", choices=("keep", "even"), default="even", help="mien avatar --light")
     asked = parser.parse_args()
     folders = sorted(folder for folder in asked.people.iterdir() if (folder / "models_reg").is_dir())[: asked.count]
     rows = []

@@ -43,7 +43,7 @@ class AvatarInputs:
     model: Path
     weights: Path | None = None  # of a decoder of heads; None: the shape is the model's fit
     texture_px: int = 1024
-    light: Literal["keep", "even"] = "keep"
+    light: Literal["keep", "even"] = "even"
     expression: bool = False  # whether the photograph's expression is in the file, as an animation
     focal_px: float | None = None
     face: str | None = None  # which of several
