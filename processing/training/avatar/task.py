@@ -53,7 +53,7 @@ class HeadData:
 
     def split(self, share: float) -> tuple["HeadData", "HeadData"]:
         """Photographs of the first heads, and of the last share of them."""
-        last = self.head >= len(self.heads_mm) * (1 - share)
+        last = self.head >= len(self.heads_mm) - max(1, round(share * len(self.heads_mm)))
         return replace(self, features=self.features[~last], head=self.head[~last]), replace(
             self, features=self.features[last], head=self.head[last]
         )
