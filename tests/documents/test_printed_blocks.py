@@ -54,6 +54,8 @@ NOT_RUN = {
     ("docs/operators.md", "mien studio serve --log-format"): "serve until they are ended; tests/common/guarding",
     ("docs/operators.md", "mien studio account add"): "needs a second manager; tests/controller/accounts calls each",
     ("docs/how-to/given-photographs.md", "subject/"): DRAWING,
+    ("docs/how-to/avatar.md", "mien avatar portrait.jpg"): "photographs of people; tests/avatars runs the command",
+    ("docs/how-to/avatar.md", "const gltf"): "a page's code; tests/browser/test_avatar_page.py loads an avatar so",
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --model"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --focal-px"): LIKENESSES,
     ("docs/how-to/edit-expression.md", "echo '{"): LIKENESSES,
