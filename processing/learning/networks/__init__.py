@@ -1,0 +1,1 @@
+"""Architectures, as modules of PyTorch."""
