@@ -19,22 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from common.take_codes import TakeLabel
 from processing.face_models.bilinear.build_model import MemberTexture, ModelSettings, build_model
 from processing.face_models.bilinear.colour_components import ColourMatching, ColourSettings
 from processing.face_models.blendshapes.rig import Rig, write_rig
 from processing.face_models.model_card import Member
 from processing.face_models.model_file import write_model
-from processing.files.displacement_png import write_displacement_png
 from processing.files.image_files import write_image
-from processing.files.obj import write_obj
 from processing.geometry.topology import topology_id
-from processing.synthetic.face_appearance import face_appearance
+from processing.synthetic.face_appearance import TEXTURE_PX, face_appearance
+from processing.synthetic.face_folders import SEED, PeopleChoice, write_people
 from processing.synthetic.face_study import LABELS, StudySubject, face_study
-from processing.template.template_file import write_template
 
 ICT = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
-SEED = 17
 
 
 def say(text: str) -> None:
@@ -73,41 +69,15 @@ def make_model(asked: argparse.Namespace) -> dict[str, object]:
             "members": model.card.members, "seconds": round(time.perf_counter() - begun, 1)}  # fmt: skip
 
 
-def write_people(asked: argparse.Namespace) -> dict[str, object]:
-    """Folders with the neutral and some other expressions of each, as `mien process` leaves them; those there stay."""
+def make_people(asked: argparse.Namespace) -> dict[str, object]:
     begun = time.perf_counter()
-    asked.people.mkdir(parents=True, exist_ok=True)
-    lines = ["code,age,gender"]
-    for number in range(asked.first, asked.first + asked.held_back):
-        people = face_study(
-            1, asked.seed, asked.population, vertices=asked.vertices, ict=asked.ict, first=number, motion_mm=0.0
-        )
-        subject = next(iter(people))
-        lines.append(f"{subject.code},{subject.age},{subject.gender}")
-        if not (asked.people / "template.npz").exists():
-            write_template(asked.people / "template.npz", subject.template)
-        folder = asked.people / subject.code
-        if not folder.is_dir():
-            aside = asked.people / f".{subject.code}"
-            write_person(aside, subject, number, asked)
-            aside.replace(folder)
-        say(f"{len(lines) - 1} of {asked.held_back} people, {time.perf_counter() - begun:.0f} s")
-    (asked.people / "subjects.csv").write_text("\n".join(lines) + "\n")
-    return {"people": len(lines) - 1, "folder": str(asked.people), "people_seconds": round(time.perf_counter() - begun)}
-
-
-def write_person(folder: Path, subject: StudySubject, number: int, asked: argparse.Namespace) -> None:
-    look = face_appearance(subject, asked.seed, number, size_px=asked.texture_px or 1024)
-    rng = np.random.default_rng([asked.seed, number, 5])
-    drawn = rng.permutation(np.arange(1, len(LABELS)))[: max(0, asked.expressions - 1)]
-    meshes = folder / "models_reg"
-    (folder / "dpmap").mkdir(parents=True, exist_ok=True)
-    for label in [LABELS[0], *(LABELS[k] for k in sorted(drawn))]:
-        vertices = subject.meshes[label]
-        write_obj(meshes / f"{label}.obj", subject.template.mesh.with_vertices(vertices))
-        write_image(meshes / f"{label}.jpg", look.texture(vertices)[..., ::-1])
-        moved = None if TakeLabel.parse(label).is_neutral else vertices
-        write_displacement_png(folder / "dpmap" / f"{label}.png", look.displacement(moved))
+    choice = PeopleChoice(
+        asked.held_back, asked.first, asked.seed, asked.population, asked.vertices, asked.ict,
+        asked.expressions, asked.texture_px or TEXTURE_PX,
+    )  # fmt: skip
+    codes = write_people(asked.people, choice, progress=lambda _, text: say(text))
+    seconds = round(time.perf_counter() - begun)
+    return {"people": len(codes), "folder": str(asked.people), "people_seconds": seconds}
 
 
 def main() -> None:
@@ -131,7 +101,7 @@ def main() -> None:
     if asked.out is not None:
         told |= make_model(asked)
     if asked.people is not None:
-        told |= write_people(asked)
+        told |= make_people(asked)
     print(json.dumps(told))
 
 

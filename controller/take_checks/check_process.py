@@ -22,8 +22,8 @@ from controller.take_checks.photograph_findings import ExaminedPhotograph, Measu
 if TYPE_CHECKING:
     from PIL import Image
 
+    from controller.take_checks.face_identity import FaceIdentity
     from controller.take_checks.face_landmarker import FaceReader
-    from controller.take_checks.identity_model.face_identity import FaceIdentity
     from controller.take_checks.image_measures import Pixels
 
 NICE = 10
@@ -102,7 +102,7 @@ def same_person(now: Sequence[str], before: Sequence[Sequence[str]], least: int)
 
     least: so many of a session's photographs must show a face. Nothing that is computed of a face outlives this call.
     """
-    from controller.take_checks.identity_model.face_identity import same
+    from controller.take_checks.face_identity import same
 
     faces = _identity()
     person = faces.person([_small(path) for path in now], least)
@@ -160,6 +160,6 @@ def _reader() -> "FaceReader":
 
 @cache
 def _identity() -> "FaceIdentity":
-    from controller.take_checks.identity_model.face_identity import FaceIdentity
+    from controller.take_checks.face_identity import FaceIdentity
 
     return FaceIdentity()

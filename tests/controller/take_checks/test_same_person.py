@@ -14,13 +14,13 @@ import pytest
 from filed_takes import FiledTakes
 from sqlalchemy import text
 
+from common import identity_model
 from common.guarding.json_log_records import JsonLogFormatter
 from controller.errors import ConfigurationError
 from controller.rig_file import CheckLimits
 from controller.sessions.session_queries import file_hashes
-from controller.take_checks import identity_model
 from controller.take_checks.check_context import CheckContext, PersonAnswer
-from controller.take_checks.identity_model.face_identity import SAME, FaceIdentity, same
+from controller.take_checks.face_identity import SAME, FaceIdentity, same
 from controller.take_checks.same_person import PERSON, judge, question_of
 from controller.take_checks.take_reviewer import TakeReviewer
 from db.engine import reading
@@ -89,13 +89,13 @@ def test_a_face_on_its_side_is_found_and_a_wall_has_none(faces: FaceIdentity) ->
 
 def test_a_model_that_is_not_the_one_released_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in identity_model.SHA256:
-        assert len(identity_model.model_bytes(name)) > 100_000
+        assert len(identity_model.model_bytes(name, ConfigurationError)) > 100_000
         monkeypatch.setitem(identity_model.SHA256, name, "0" * 64)
         with pytest.raises(ConfigurationError, match="is damaged"):
-            identity_model.model_bytes(name)
+            identity_model.model_bytes(name, ConfigurationError)
     monkeypatch.setitem(identity_model.SHA256, "none.onnx", "0" * 64)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        identity_model.model_bytes("none.onnx")
+        identity_model.model_bytes("none.onnx", ConfigurationError)
 
 
 def test_the_words_have_no_figure() -> None:
