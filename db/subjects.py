@@ -17,6 +17,7 @@ from db.consents.withdrawals import (
     mark_models,
     mark_narrowed,
     mark_released,
+    mark_weights,
     releases_with_models,
     stop_models,
     stop_work,
@@ -169,10 +170,10 @@ def withdraw_consent(
 ) -> Withdrawal:
     """Close the open consents of `scopes` (all by default), with all that follows from it.
 
-    What was released under them is marked, and so is every face model that the subject is in, where it withdraws from
-    these. When no consent stays open, pending stage runs are stopped. With publication goes its condition, eyes
-    mosaicked. Raises ConsentError when there was none to close, and for eyes mosaicked alone: without it more could be
-    shown.
+    What was released under them is marked, and so are every face model that the subject is in and all weights that were
+    trained on it, where it withdraws from these. When no consent stays open, pending stage runs are stopped. With
+    publication goes its condition, eyes mosaicked. Raises ConsentError when there was none to close, and for eyes
+    mosaicked alone: without it more could be shown.
     """
     when = at or utc_now()
     wanted = list(dict.fromkeys(scopes))
@@ -196,15 +197,18 @@ def withdraw_consent(
     still_open = any(consent.withdrawn_at is None for consent in subject.consents)
     stopped = 0 if still_open else stop_work(tx, subject)
     models: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
     if ConsentScope.STATISTICAL_MODEL in closed:
         stopped += stop_models(tx, subject)
         models = mark_models(tx, subject, Leaving.CONSENT, when)
+        weights = mark_weights(tx, subject, Leaving.CONSENT, when)
         released = tuple(dict.fromkeys((*released, *releases_with_models(tx, subject))))
-    if stopped or released or models:
+    if stopped or released or models or weights:
         detail = {"stopped_runs": stopped, "in_releases": list(released)}
         detail |= {"in_models": list(models)} if models else {}
+        detail |= {"in_weights": list(weights)} if weights else {}
         audit_log.record(tx, "subject.withdraw", "subject", subject.code, detail)
-    return Withdrawal(tuple(closed), stopped, released, models)
+    return Withdrawal(tuple(closed), stopped, released, models, weights)
 
 
 def _next_code(tx: Session) -> str:

@@ -11,7 +11,7 @@ Nothing is kept in memory: what is needed often is prepared once by whoever need
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +73,13 @@ class StudyFaces:
             )
         return faces
 
+    def only(self, subjects: Iterable[str]) -> "StudyFaces":
+        """The same study with no others than these, as it then is to whoever learns from it."""
+        fewer = StudyFaces(self.folder, self._release)
+        fewer._labels = {subject: self.labels(subject) for subject in subjects}
+        fewer.__dict__["lineage"] = self.lineage  # of the whole: it says which study this is
+        return fewer
+
     @cached_property
     def subjects(self) -> tuple[str, ...]:
         """Folders' names, in order; in a release those who have withdrawn from this version are not among them."""
@@ -104,6 +111,11 @@ class StudyFaces:
         return {
             "name": name, "version": version, "sha256": digest, "layout": layout, "synthetic": _synthetic(self.folder),
         }  # fmt: skip
+
+    @property
+    def manifest_sizes(self) -> Mapping[str, int]:
+        """Bytes of each file, by its path, as a release's manifest says; {} of a folder."""
+        return {} if self._release is None else {entry.path: entry.bytes for entry in self._release.manifest.files}
 
     @cached_property
     def mesh(self) -> Mesh:

@@ -74,7 +74,15 @@ def train(
     card: without architecture, figures and made.  Raises TrainingError where RUN is another request's or in use, where
     losses are no numbers; KeyboardInterrupt when asked to stop, once the step at hand is done and kept.
     """
-    with open_run(run, settings, card) as files, exact_torch(settings), stop_requests() as stop:
+    with open_run(run, settings, card) as files:
+        return train_in(files, task, settings, card, progress=progress)
+
+
+def train_in(
+    files: RunFiles, task: Task, settings: TrainSettings, card: LearnedCard, *, progress: Progress = no_progress
+) -> LearnedCard:
+    """`train` in a run that is open: whoever prepares data in its folder opens it first."""
+    with exact_torch(settings), stop_requests() as stop:
         at = Standing()
         if files.checkpoint.is_file():
             at = Standing.from_json(read_checkpoint(files.checkpoint, task.modules(), task.optimizers()))
