@@ -33,7 +33,8 @@ class StretchMeter:
     @cached_property
     def _to_uv(self) -> tuple[Floats, Floats]:
         """(T, 2, 2) of each triangle: its edges' change by u and v; and its weight, zero where its UVs are a line."""
-        assert self.mesh.uvs is not None and self.mesh.uv_triangles is not None
+        assert self.mesh.uvs is not None
+        assert self.mesh.uv_triangles is not None
         a, b, c = (self.mesh.uvs[self.mesh.uv_triangles[:, k]] for k in range(3))
         e, f = b - a, c - a
         determinant = e[:, 0] * f[:, 1] - e[:, 1] * f[:, 0]

@@ -5,6 +5,7 @@ alone, so that a map made in overlapping tiles is the map made at once. And the 
 to the end, since relief is as fine as the texels themselves.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,12 +56,10 @@ class Generator(nn.Module):
         self.first = nn.Conv2d(shape.inputs, width, 5, padding=2)
         sizes = [width << k for k in range(shape.halvings + 1)]
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(sizes)
         )
         self.blocks = nn.ModuleList(_Block(sizes[-1]) for _ in range(shape.blocks))
-        self.up = nn.ModuleList(
-            nn.Conv2d(b, a, 3, padding=1) for a, b in zip(sizes[-2::-1], sizes[:0:-1], strict=True)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in zip(sizes[-2::-1], sizes[:0:-1], strict=True))
         self.joined = nn.Conv2d(2 * width, width, 3, padding=1)
         self.last = nn.Conv2d(width, shape.outputs, 3, padding=1)
         for layer in (self.first, *self.down, *self.up, self.joined):
@@ -103,8 +102,7 @@ class Discriminator(nn.Module):
         sizes = [inputs, *(width << min(k, 3) for k in range(halvings + 1))]
         steps = [2] * halvings + [1]
         self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=step, padding=2)
-            for a, b, step in zip(sizes[:-1], sizes[1:], steps, strict=True)
+            nn.Conv2d(a, b, 4, stride=step, padding=2) for a, b, step in zip(sizes[:-1], sizes[1:], steps, strict=True)
         )
         self.verdict = nn.Conv2d(sizes[-1], 1, 4, padding=2)
         for layer in self.layers:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ from common.files.atomic_write import atomic_write
 from processing.face_models.face_model import FaceModel
 from processing.face_models.fitting.vertex_fit import VertexFitSettings, fit_meshes
 from processing.training.detail.face_maps import FaceMaps
+
+
+@dataclass(frozen=True, eq=False)
+class KeyWeights:
+    """Weights (E, U) of the key expressions, and the units' names."""
+
+    weights: Floats
+    units: tuple[str, ...]
+
 
 _CELL_MM = 6.0  # one vertex in so much is looked at: weights are asked for, not surfaces
 _ITERATIONS = 4

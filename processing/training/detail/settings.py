@@ -29,6 +29,7 @@ class DetailSettings:
     adversarial: float = 0.02
     motion: Motion = "deforming"  # or "label": the paper's network without deforming map
     steps_an_epoch: int = 100
+    steps: int = 900
     key_subjects: int = 12  # by whom the key expressions' weights are told
 
     def __post_init__(self) -> None:
@@ -42,11 +43,11 @@ class DetailSettings:
             )
 
     @staticmethod
-    def of_size(size: Size) -> "DetailSettings":
+    def of(size: Size) -> "DetailSettings":
         """small: minutes on two cores. full: as the paper, maps of 1024, on a GPU."""
         if size == "small":
             return DetailSettings()
         return DetailSettings(
             size="full", map_px=1024, patch_px=512, pairs=4, width=32, blocks=9, halvings=3, discriminator_width=64,
-            rate=2e-4, decay_steps=100_000, steps_an_epoch=2_000, key_subjects=100,
+            rate=2e-4, decay_steps=100_000, steps_an_epoch=2_000, steps=300_000, key_subjects=100,
         )  # fmt: skip

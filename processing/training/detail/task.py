@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.array_types import Floats32
+from common.array_types import Floats, Floats32
 from common.progress import Progress, no_progress, part
 from processing.errors import DataError
 from processing.face_models.face_model import FaceModel
@@ -38,11 +38,15 @@ from processing.learning.networks.pix2pix_hd import (
 from processing.learning.weights_file import network_tensors
 from processing.training.detail.common_relief_fit import learned_relief, liveliness
 from processing.training.detail.face_maps import FaceMaps, prepare_maps
-from processing.training.detail.key_weights import key_weights
+from processing.training.detail.key_weights import KeyWeights, key_weights
 from processing.training.detail.settings import DetailSettings
 from processing.training.precision import descend
 from processing.training.study_faces import StudyFaces
 
+__all__ = ["NEEDS_MODEL", "PARTS", "DetailSettings", "DetailTask", "make_task"]
+
+NEEDS_MODEL = True
+PARTS = frozenset({"mesh", "texture", "displacement"})  # of every subject
 _CONDITION = 4  # channels that the discriminators see beside a map: texture and common relief
 _AVERAGED = 0.99  # of the generator's running mean, which is what is kept
 _WARM_UP = 30  # steps
@@ -83,40 +87,49 @@ def make_task(
             f"model {model.name} is of topology {model.topology.topology} and the study of {faces.topology}; name the "
             "model that was made of it"
         )
-    everyone = [*train, *held_back]
+    everyone = [one for one in faces.subjects if one in {*train, *held_back}]
     maps = prepare_maps(faces, everyone, settings.map_px, work, progress=part(progress, 0.0, 0.8))
+    learners, others = ([maps.number(one) for one in some] for some in (train, held_back))
     progress(0.8, "what faces have in common")
-    relief, change = learned_relief(maps, [maps.number(one) for one in train])
+    relief, change = learned_relief(maps, learners)
     progress(0.9, "weights of the key expressions")
-    weights = key_weights(model, maps, train[: settings.key_subjects], work)
-    return DetailTask(maps, len(train), settings, relief, change, weights, model.units, seed=seed, device=device)
+    keys = KeyWeights(key_weights(model, maps, train[: settings.key_subjects], work), model.units)
+    common = Common(relief, change, keys)
+    return DetailTask(maps, learners, others, common, settings, seed=seed, device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What the people of a study have in common."""
+
+    relief: CommonRelief
+    change: Floats32  # (E, P, P) mm, mean change of each expression from rest
+    keys: KeyWeights
 
 
 class DetailTask:
-    """What `processing.training.trainer.train` runs. Subjects of `maps` from number `count` on are held back."""
+    """What `processing.training.trainer.train` runs."""
 
     kind = "detail"
 
     def __init__(
         self,
         maps: FaceMaps,
-        count: int,
+        train: Sequence[int],
+        held_back: Sequence[int],
+        common: Common,
         settings: DetailSettings,
-        relief: CommonRelief,
-        change: Floats32,
-        weights: NDArray[np.floating[Any]],
-        units: Sequence[str],
         *,
         seed: int,
         device: str = "cpu",
     ) -> None:
-        self._maps, self._count, self._settings, self._device = maps, count, settings, torch.device(device)
-        self._relief, self._change, self._weights, self._units = relief, change, weights, tuple(units)
+        """train, held_back: numbers of subjects in `maps`."""
+        self._maps, self._train, self._held_back = maps, list(train), list(held_back)
+        self._common, self._settings, self._device = common, settings, torch.device(device)
+        self._relief, self._change = common.relief, common.change
         self.batches_per_epoch = settings.steps_an_epoch
         self.input_shape = InputShape(settings.motion, len(maps.labels))
-        self._shape = GeneratorShape(
-            self.input_shape.channels, 1, settings.width, settings.halvings, settings.blocks
-        )
+        self._shape = GeneratorShape(self.input_shape.channels, 1, settings.width, settings.halvings, settings.blocks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator = self._placed(Generator(self._shape))
@@ -127,7 +140,7 @@ class DetailTask:
             "generator": torch.optim.Adam(self.generator.parameters(), settings.rate, betas),
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.rate / 2, betas),
         }
-        self._places, self._chances = self._windows(liveliness(maps, range(count)))
+        self._places, self._chances = self._windows(liveliness(maps, self._train))
 
     def modules(self) -> Mapping[str, torch.nn.Module]:
         return {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
@@ -178,15 +191,15 @@ class DetailTask:
         self.discriminator.requires_grad_(True)
         self._average()
         return {
-            "l1_mm": float(l1), "change_mm": float(change), "adversarial": float(adversarial),
-            "feature_matching": float(matching), "discriminator": float(verdict),
+            "l1_mm": l1.item(), "change_mm": change.item(), "adversarial": adversarial.item(),
+            "feature_matching": matching.item(), "discriminator": verdict.item(),
         }  # fmt: skip
 
     def validate(self) -> Mapping[str, float]:
         """Mean absolute errors over measured texels of people held back, neutral source: of the network, and of what
         faces have in common alone.
         """
-        people = list(range(self._count, len(self._maps.subjects)))[: _LOOKED_AT[0]] or [0]
+        people = (self._held_back or self._train)[: _LOOKED_AT[0]]
         errors, plain, changes = [], [], []
         for subject in people:
             own = np.flatnonzero(self._maps.there[subject])
@@ -209,12 +222,12 @@ class DetailTask:
         tensors["relief.rest"] = self._relief.rest.astype(np.float16)
         tensors["relief.slopes"] = self._relief.slopes.astype(np.float16)
         tensors["relief.valid"] = self._relief.valid.astype(np.uint8)
-        tensors["key_weights"] = np.asarray(self._weights, np.float32)
+        tensors["key_weights"] = np.asarray(self._common.keys.weights, np.float32)
         if self._settings.motion == "label":
             tensors["relief.change"] = self._change.astype(np.float16)
         architecture = {
             "generator": asdict(self._shape), "motion": self._settings.motion, "map_px": self._maps.size_px,
-            "labels": list(self._maps.labels), "units": list(self._units),
+            "labels": list(self._maps.labels), "units": list(self._common.keys.units),
         }  # fmt: skip
         return tensors, architecture
 
@@ -227,17 +240,17 @@ class DetailTask:
             for kept, now in pairs:
                 kept.lerp_(now, 1 - _AVERAGED)
 
-    def _windows(self, lively: Floats32) -> tuple[list[tuple[int, int]], Floats32]:
+    def _windows(self, lively: Floats32) -> tuple[list[tuple[int, int]], Floats]:
         """Places of windows and how often each is drawn: where faces move more often."""
         multiple, patch, size = self._shape.multiple, self._settings.patch_px, self._maps.size_px
         steps = np.unique(np.linspace(0, (size - patch) // multiple, _FIELDS).round().astype(int)) * multiple
         places = [(int(top), int(left)) for top in steps for left in steps]
-        there = np.array([lively[top : top + patch, left : left + patch].mean() for top, left in places])
+        there = np.array([float(lively[top : top + patch, left : left + patch].mean()) for top, left in places])
         chances = there + 0.1 * there.mean() + 1e-9
-        return places, np.asarray(chances / chances.sum(), np.float64)  # type: ignore[return-value]
+        return places, np.asarray(chances / chances.sum())
 
     def _drawn(self, rng: np.random.Generator) -> Window:
-        subject = int(rng.integers(self._count))
+        subject = self._train[rng.integers(len(self._train))]
         own = np.flatnonzero(self._maps.there[subject])
         source = int(rng.choice(own))
         first, second = rng.choice(own, 2, replace=len(own) < 2)
