@@ -55,9 +55,7 @@ class Generator(nn.Module):
         width = shape.width
         self.first = nn.Conv2d(shape.inputs, width, 5, padding=2)
         sizes = [width << k for k in range(shape.halvings + 1)]
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(sizes)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(sizes))
         self.blocks = nn.ModuleList(_Block(sizes[-1]) for _ in range(shape.blocks))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in zip(sizes[-2::-1], sizes[:0:-1], strict=True))
         self.joined = nn.Conv2d(2 * width, width, 3, padding=1)
