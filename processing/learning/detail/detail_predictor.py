@@ -15,9 +15,16 @@ from processing.geometry.mesh import Mesh
 from processing.geometry.topology import topology_id
 from processing.geometry.uv_rasterization import texels_of
 from processing.learning.detail.common_relief import CommonRelief
-from processing.learning.detail.detail_inputs import MOTIONS, SCALE_MM, InputShape, input_window, label_window
+from processing.learning.detail.detail_inputs import (
+    MOTIONS,
+    SCALE_MM,
+    InputShape,
+    input_window,
+    label_window,
+    motion_values,
+)
 from processing.learning.detail.tiling import tiled
-from processing.learning.detail.uv_motion import StretchMeter, TexelGrid, motion_values
+from processing.learning.detail.uv_motion import StretchMeter, TexelGrid
 from processing.learning.networks.pix2pix_hd import Generator, GeneratorShape
 from processing.learning.weights_file import LearnedWeights, load_network
 
