@@ -38,7 +38,7 @@ class CommonRelief:
         return len(self.rest)
 
     def of(self, area: Floats32, top: int = 0, left: int = 0) -> Floats32:
-        """(H, W) mm of a window whose first texel is (top, left). area: (H, W) logarithm of the area's ratio to rest."""
+        """(H, W) mm of a window whose first texel is (top, left). area: (H, W) logarithm of its ratio to rest."""
         rows, columns = slice(top, top + area.shape[0]), slice(left, left + area.shape[1])
         moved = (self.slopes[:, rows, columns] * squeeze_basis(area)).sum(axis=0)
         return np.asarray(self.rest[rows, columns] + moved, np.float32)
@@ -72,7 +72,7 @@ class CommonReliefFit:
         self._note(valid)
 
     def add(self, height_mm: Floats32, rest_mm: Floats32, valid: Bools, area: Floats32) -> None:
-        """(S, S) of an expression, of the same person's neutral, where both were measured; area as `CommonRelief.of`."""
+        """(S, S) of an expression and of the person's neutral, where both were measured; area: as `CommonRelief.of`."""
         basis = squeeze_basis(area) * valid
         change = np.where(valid, height_mm - rest_mm, 0)
         number = 0

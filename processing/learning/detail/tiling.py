@@ -1,4 +1,4 @@
-"""A network without normalisation over the picture, run in overlapping tiles: the same map as at once, in little memory."""
+"""A network run in overlapping tiles: the same map as at once, in little memory, where nothing is normalised over it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

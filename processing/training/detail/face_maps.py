@@ -1,7 +1,9 @@
 """A study's faces as arrays on disk, prepared once: vertices, stretches, textures and displacement maps.
 
-    WORK/vertices.npy   (S, E, V, 3) float32 mm, template frame      WORK/stretch.npy  (S, E, V, 3) float16, from rest
-    WORK/texture.npy    (S, E, P, P, 3) uint8 RGB                    WORK/height.npy   (S, E, P, P) float16 mm, NaN: not measured
+    WORK/vertices.npy   (S, E, V, 3) float32 mm, template frame
+    WORK/stretch.npy    (S, E, V, 3) float16, StretchMeter's from rest
+    WORK/texture.npy    (S, E, P, P, 3) uint8 RGB
+    WORK/height.npy     (S, E, P, P) float16 mm, NaN: not measured
     WORK/maps.json      of what, and who is in it already
 
 They are mapped, not read: memory stays bounded whatever the study's size.
