@@ -1,4 +1,4 @@
-"""A network run in overlapping tiles: the same map as at once, in little memory, where nothing is normalised over it."""
+"""A network run in overlapping tiles: the map made at once, in little memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
