@@ -1,1 +1,1 @@
-"""Architectures, as modules of PyTorch."""
+"""Networks of the literature, written from their papers."""
