@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.array_types import Bools, Floats, Floats32
+from common.array_types import Bools, Floats32
 from processing.errors import ShapeError
 
 STEPS = 3  # of squeezing, each STEP of the area
@@ -96,7 +96,7 @@ class CommonReliefFit:
                 matrix[..., row, column] = matrix[..., column, row] = self._products[number]
                 number += 1
         matrix += _RIDGE * max(self._takes, 1) ** 0.5 * np.eye(BASIS)
-        slopes: Floats = np.linalg.solve(matrix, np.moveaxis(self._with, 0, -1)[..., None])[..., 0]
+        slopes = np.linalg.solve(matrix, np.moveaxis(self._with, 0, -1)[..., None].astype(np.float64))[..., 0]
         rest = self._rest / self._rests.clip(1)
         valid = self._seen * 2 > self._takes
         return CommonRelief(

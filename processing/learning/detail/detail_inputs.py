@@ -77,7 +77,7 @@ def label_window(
 def _colours(grid: TexelGrid, texture: Image) -> Floats32:
     if texture.shape != (*grid.corners.shape[:2], 3):
         raise ShapeError("texture", texture.shape, f"{(*grid.corners.shape[:2], 3)}")
-    return np.moveaxis(texture.astype(np.float32) / 127.5 - 1, 2, 0)
+    return np.asarray(np.moveaxis(texture.astype(np.float32) / 127.5 - 1, 2, 0), np.float32)
 
 
 def _common(relief: CommonRelief, common: Floats32, at: tuple[int, int]) -> Floats32:

@@ -74,7 +74,7 @@ class DetailPredictor:
             raise ShapeError("key_weights", keys.shape, f"({len(labels)}, {len(units)})")
         generator = Generator(shape)
         load_network(generator, weights)
-        placed: Any = generator.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed: Any = generator.eval().to(device, memory_format=torch.channels_last)
         return DetailPredictor(placed, relief, labels, units, keys, mesh, motion, change, device)
 
     @property

@@ -46,7 +46,7 @@ class GeneratorShape:
         return -(-texels // self.multiple + 0) * self.multiple + self.multiple
 
 
-class Generator(nn.Module):
+class Generator(nn.Module):  # type: ignore[misc]
     """(B, inputs, H, W) to (B, outputs, H, W), H and W multiples of `shape.multiple`; at first nearly zero."""
 
     def __init__(self, shape: GeneratorShape) -> None:
@@ -63,7 +63,7 @@ class Generator(nn.Module):
         for layer in (self.first, *self.down, *self.up, self.joined):
             _begin(layer)
         nn.init.normal_(self.last.weight, std=0.01)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.last.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         fine = functional.leaky_relu(self.first(maps), _SLOPE)
@@ -79,7 +79,7 @@ class Generator(nn.Module):
         return self.last(x)
 
 
-class _Block(nn.Module):
+class _Block(nn.Module):  # type: ignore[misc]
     def __init__(self, width: int) -> None:
         super().__init__()
         self.one, self.two = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
@@ -92,7 +92,7 @@ class _Block(nn.Module):
         return x + self.two(functional.leaky_relu(self.one(x), _SLOPE))
 
 
-class Discriminator(nn.Module):
+class Discriminator(nn.Module):  # type: ignore[misc]
     """Layers' answers to (B, inputs, H, W): features of each layer, the last one a verdict a patch (PatchGAN)."""
 
     def __init__(self, inputs: int, width: int = 16, halvings: int = 3) -> None:
@@ -117,7 +117,7 @@ class Discriminator(nn.Module):
         return [*answers, self.verdict(x)]
 
 
-class MultiScaleDiscriminator(nn.Module):
+class MultiScaleDiscriminator(nn.Module):  # type: ignore[misc]
     """Discriminators of one architecture that see a map at its own size, at half of it, at a quarter (Wang, 3.2)."""
 
     def __init__(self, inputs: int, width: int = 16, halvings: int = 3, scales: int = 3) -> None:

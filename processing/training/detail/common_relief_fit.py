@@ -38,4 +38,4 @@ def liveliness(maps: FaceMaps, subjects: Iterable[int]) -> Floats32:
     for subject, label in some:
         (height, valid), (rest, seen) = maps.height(subject, label), maps.height(subject, 0)
         total += np.where(valid & seen, np.abs(height - rest), 0)
-    return total / max(len(some), 1)
+    return np.asarray(total / max(len(some), 1), np.float32)

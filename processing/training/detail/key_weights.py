@@ -45,7 +45,7 @@ def key_weights(model: FaceModel, maps: FaceMaps, subjects: Sequence[str], work:
         fits = fit_meshes(model, [maps.vertices(number, int(label)) for label in own], settings=settings)
         total[own] += [fit.weights for fit in fits]
         counts[own] += 1
-    weights = total / counts.clip(1)[:, None]
+    weights: Floats = total / counts.clip(1)[:, None]
     weights[0] = 0.0
     with atomic_write(kept) as temporary:
         temporary.write_text(json.dumps({"request": request, "weights": weights.tolist()}) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ class DetailSettings:
     size: Size = "small"
     map_px: int = 256  # side of the maps that are learned from
     patch_px: int = 128  # of them, what one step sees
-    pairs: int = 4  # windows a step, each of one person and source with two target expressions
+    pairs: int = 2  # windows a step, each of one person and source with two target expressions
     width: int = 16  # of the generator, and of the discriminators
     blocks: int = 4
     halvings: int = 2
@@ -28,8 +28,8 @@ class DetailSettings:
     feature_matching: float = 0.5  # lambda of equation 5, times `adversarial`'s scale
     adversarial: float = 0.02
     motion: Motion = "deforming"  # or "label": the paper's network without deforming map
-    steps_an_epoch: int = 100
-    steps: int = 900
+    steps_an_epoch: int = 200
+    steps: int = 400
     key_subjects: int = 12  # by whom the key expressions' weights are told
 
     def __post_init__(self) -> None:

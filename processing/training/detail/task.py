@@ -232,7 +232,7 @@ class DetailTask:
         return tensors, architecture
 
     def _placed(self, module: torch.nn.Module) -> Any:
-        return module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module.to(self._device, memory_format=torch.channels_last)
 
     def _average(self) -> None:
         with torch.no_grad():

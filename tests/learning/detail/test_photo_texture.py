@@ -1,4 +1,4 @@
-"""A texture from a photograph whose face, light and camera are known: its own colours where it is seen, marked elsewhere."""
+"""A texture from a photograph whose face, light and camera are known: its own colours where seen, marked elsewhere."""
 
 from functools import lru_cache
 

@@ -1,6 +1,5 @@
 """A tiny displacement network, trained on a tiny study: batches, steps, figures, and the weights that come of it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +40,7 @@ def written() -> dict[str, list[np.ndarray]]:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[StudyFaces]:
+def study(tmp_path: Path) -> StudyFaces:
     template = egg_template()
     folder = tmp_path / "study"
     for number, (code, meshes) in enumerate(written().items()):
@@ -55,7 +54,7 @@ def study(tmp_path: Path) -> Iterator[StudyFaces]:
             valid = rng.random((SIZE, SIZE)) < 0.9
             write_displacement_png(folder / code / "dpmap" / f"{label}.png", DisplacementMap(height, valid))
     write_template(folder / "template.npz", template)
-    yield StudyFaces.open(folder)
+    return StudyFaces.open(folder)
 
 
 def task_of(study: StudyFaces, work: Path, settings: DetailSettings = TINY, seed: int = 3) -> DetailTask:
