@@ -63,8 +63,8 @@ class MadeDetail:
         lines = [
             f"{self.face.folder}: a rig of {len(self.face.rig.names)} units, {len(self.face.labels)} expressions with "
             f"displacement maps of {facts['displacement_px']} px (the network knows {facts['network_px']} px)",
-            f"{100 * facts['completed']:.0f} % of the texture was not seen and is completed (completed.png); the fit: "
-            f"{review.verdict}",
+            f"{100 * facts['completed_face']:.0f} % of the face's texture was not seen and is completed "
+            f"(completed.png); the fit: {review.verdict}",
         ]
         return "\n".join([*lines, *(f"  {reason}" for reason in review.reasons)])
 
@@ -116,7 +116,8 @@ def detailed_face(
         {
             "source": "predicted", **facts,
             "model": {"name": model.name, "version": model.version, "topology": model.topology.topology},
-            "completed": round(seen.share, 4), "displacement_px": size_px, "network_px": predictor.own_px,
+            "completed": round(seen.share, 4), "completed_face": round(seen.face_share, 4),
+            "displacement_px": size_px, "network_px": predictor.own_px,
             "fit": {"verdict": fit.review.verdict, "reasons": list(fit.review.reasons)},
         },
         seen.completed,

@@ -32,6 +32,7 @@ class PhotoTexture:
     texture: Image  # (S, S, 3) RGB without light; row 0 is v = 1
     completed: Bools  # (S, S) texels of the mesh that were not seen
     share: float  # of the mesh's texels, how many were completed
+    face_share: float  # and of the face's
 
 
 def photo_texture(model: FaceModel, fit: PhotoFit, image: Image, size_px: int) -> PhotoTexture:
@@ -55,7 +56,12 @@ def photo_texture(model: FaceModel, fit: PhotoFit, image: Image, size_px: int) -
     covered = np.asarray(texels.image(np.ones(len(texels.index), np.bool_)), np.bool_)
     left = covered & ~known
     picture = np.rint(whole.clip(0, 255)).astype(np.uint8)
-    return PhotoTexture(picture, left, float(left.sum() / max(int(covered.sum()), 1)))
+    face = np.asarray(texels.image(model.topology.face[mesh.triangles[texels.triangle]].all(axis=1)), np.bool_)
+    return PhotoTexture(picture, left, _share(left, covered), _share(left, face))
+
+
+def _share(of: Bools, among: Bools) -> float:
+    return float((of & among).sum() / max(int(among.sum()), 1))
 
 
 def seen_colours(model: FaceModel, mesh: Mesh, texels: Texels, fit: PhotoFit, image: Image) -> tuple[Floats32, Bools]:
