@@ -38,9 +38,15 @@ from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import read_model
 from processing.geometry.uv_rasterization import texels_of
 from processing.learning.detail.detail_predictor import DetailPredictor, resampled
-from processing.learning.detail.relief_figures import mean_error, radial_power, region_texels, spectrum_ratio
+from processing.learning.detail.relief_figures import (
+    mean_error,
+    radial_power,
+    region_texels,
+    skin_texels,
+    spectrum_ratio,
+)
 from processing.learning.weights_file import read_weights
-from processing.template.template import SKIN, Template
+from processing.template.template import Template
 from processing.template.template_file import read_template
 from processing.training.study_faces import StudyFaces, resized
 
@@ -66,8 +72,7 @@ class Bench:
     def inside(self, size_px: int) -> dict[str, Bools]:
         """Texels of skin, of the face, and of its regions."""
         texels = texels_of(self.template.mesh, size_px)
-        skin = texels.interpolate(self.template.mesh, (self.template.parts == SKIN).astype(np.float32)) > 0.99
-        whole = np.asarray(texels.image(skin & texels.inside), np.bool_)
+        whole = skin_texels(self.template.mesh, texels, self.template.parts)
         regions = {name: where & whole for name, where in region_texels(self.template, texels).items()}
         return {"skin": whole, "face": np.any(list(regions.values()), axis=0), **regions}
 

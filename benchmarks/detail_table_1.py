@@ -15,6 +15,7 @@ import numpy as np
 from common.array_types import Bools, Floats, Image
 from processing.displacement.apply_displacement import displace
 from processing.evaluation.lab.lab_cameras import FOCALS_PX, SIZE_PX, lab_views
+from processing.evaluation.metrics.view import Perspective
 from processing.face_models.face_model import FaceModel
 from processing.face_models.fitting.vertex_fit import VertexFitSettings, fit_meshes
 from processing.files.displacement_map import DisplacementMap
@@ -77,6 +78,7 @@ class TruePerson:
         rest = self.bases_mm[self.labels[0]]
         view = lab_views(np.array([0.0, *(rest.min(axis=0) + rest.max(axis=0))[1:] / 2]), PHOTO_PX)[11 * focal].camera
         seen = view.view
+        assert isinstance(seen, Perspective)
         camera = Camera(seen.K, seen.R, seen.t, PHOTO_PX, PHOTO_PX)
         light = exposed_for(drawn_lighting(rng), self.texture)
         image, _ = FacePhotography(mesh, np.ascontiguousarray(self.texture[..., ::-1]), occlusion_rays=12).photograph(

@@ -82,4 +82,4 @@ def _colours(grid: TexelGrid, texture: Image) -> Floats32:
 
 def _common(relief: CommonRelief, common: Floats32, at: tuple[int, int]) -> Floats32:
     rows, columns = slice(at[0], at[0] + common.shape[0]), slice(at[1], at[1] + common.shape[1])
-    return np.stack([relief.rest[rows, columns], common]) / np.float32(SCALE_MM)
+    return np.asarray(np.stack([relief.rest[rows, columns], common]) / SCALE_MM, np.float32)

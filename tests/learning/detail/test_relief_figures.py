@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_template import small_template
+from small_model import egg_template
 
 from processing.geometry.uv_rasterization import texels_of
 from processing.learning.detail.relief_figures import (
@@ -34,14 +34,14 @@ def test_a_wave_lies_in_its_band(texels: int, turn: float, height_mm: float) -> 
 def test_half_a_wave_is_a_quarter_of_its_power() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(size=(SIZE, SIZE)).astype(np.float32)
-    ratio = spectrum_ratio(radial_power(true / 2, ALL), radial_power(true, ALL))
+    ratio = spectrum_ratio(radial_power((true / 2).astype(np.float32), ALL), radial_power(true, ALL))
     assert all(share == pytest.approx(0.25) for share in ratio.values())
-    assert mean_error(true, true + 0.5, ALL) == pytest.approx(0.5)
+    assert mean_error(true, (true + 0.5).astype(np.float32), ALL) == pytest.approx(0.5)
     assert np.isnan(mean_error(true, true, ~ALL))
 
 
 def test_regions_lie_in_the_skin_and_apart() -> None:
-    template = small_template()[0]
+    template = egg_template()
     texels = texels_of(template.mesh, SIZE)
     regions = region_texels(template, texels)
     assert list(regions) == ["forehead", "eyes", "nose", "mouth", "cheeks"]
