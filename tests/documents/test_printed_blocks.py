@@ -76,6 +76,9 @@ NOT_RUN = {
     ("docs/how-to/face-models.md", "mien release select faces --out selection.toml\n"): (
         "a studio of several subjects with rigs; tests/release/studio/export/test_rigs_and_models.py"
     ),
+    ("docs/how-to/detail.md", "mien learn detail"): "a training; tests/training/detail has a tiny one",
+    ("docs/how-to/detail.md", "mien face detail"): "weights of a training; tests/learning/detail has tiny ones",
+    ("docs/how-to/detail.md", "python benchmarks/bench_learned.py"): "minutes, and weights of a training",
     ("docs/how-to/face-models.md", "from src.facescape_fitter"): (
         "FaceScape's checkout; tests/face_models/test_facescape_model.py runs its code"
     ),
