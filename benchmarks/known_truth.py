@@ -94,6 +94,13 @@ class KnownTruth:
             weights = acts[label] * own.uniform(0.6, 1.0)
             yield self._photograph(f"{number:02d}_{k}", face, weights, texture, gloss, own, front=k == 0)
 
+    def neutral(self, number: int, occlusion_rays: int = 24) -> tuple[Floats, FacePhotography]:
+        """A person at rest: (n, 3) vertices of the population's mesh, and the face made ready to be photographed."""
+        rng = np.random.default_rng([self.seed, number])
+        vertices = personal_face(self.people, self.people.draw(rng), rng).neutral_mm
+        fine = self._fine.with_vertices(self._subdivided(vertices))
+        return vertices, FacePhotography(fine, self._texture(number)[0], occlusion_rays=occlusion_rays)
+
     def _photograph(
         self,
         name: str,

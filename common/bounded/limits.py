@@ -29,6 +29,11 @@ MAX_ARRAYS = 64
 MAX_ARRAY_BYTES = 600_000_000  # of all arrays of an .npz together, unpacked
 MAX_FACE_MODEL_BYTES = 2 << 30  # the same of a face model: 50 identities, 52 units and 80,000 vertices have 0.6 GB
 
+MAX_WEIGHTS_BYTES = 2 << 30  # of what was learned: a full-size generator of maps has 0.75 GB
+MAX_CHECKPOINT_BYTES = 16 << 30  # a training's networks, each with its optimiser's two averages
+MAX_TENSORS = 20_000  # of either
+MAX_TENSOR_HEADER_BYTES = 16_000_000
+
 MAX_JSON_BYTES = 64_000_000
 MAX_JSON_VALUES = 4_000_000
 # A table of facial animation: an hour at 60 frames a second has 216,000 rows and some 140 MB.

@@ -62,7 +62,7 @@ def withdraw(
         erased = _erase(studio, code) if erase else None
     if as_json:
         report = {"code": code, "withdrawn": done.closed, "stopped_runs": done.stopped, "in_releases": done.released,
-                  "in_models": done.models, "held_by": held}  # fmt: skip
+                  "in_models": done.models, "in_weights": done.weights, "held_by": held}  # fmt: skip
         print_json(report | ({"erased": asdict(erased)} if erased else {}))
     else:
         _print_withdrawal(code, done, erased, held)
@@ -112,7 +112,7 @@ def _print_take(done: "WithdrawnTake", erased: "ErasureReport | None", held: Seq
     from db.consents.withdrawals import Withdrawal
 
     print(f"{done.take} was withdrawn before" if done.before else f"{done.take} leaves in no later release")
-    _print_withdrawal(done.take, Withdrawal((), done.stopped, done.released, done.models), erased, held)
+    _print_withdrawal(done.take, Withdrawal((), done.stopped, done.released, done.models, done.weights), erased, held)
 
 
 def _held_by(tx: "Session", releases: Sequence[str]) -> list[str]:
@@ -145,6 +145,9 @@ def _print_withdrawal(code: str, done: "Withdrawal", erased: "ErasureReport | No
         names = list(dict.fromkeys(model.rpartition(" ")[0] for model in done.models))
         print(f"It is in the face models {', '.join(done.models)}, which are not to be used any more:")
         print("\n".join(f"  mien model rebuild {name}" for name in names))
+    if done.weights:
+        print(f"Weights were trained on it, which are not to be used any more: {', '.join(done.weights)}")
+        print("  train again on the next version of the release (mien learn list), and delete these files")
     if erased:
         shared = f"; {erased.shared} stay, because others have equal ones" if erased.shared else ""
         print(f"{erased.files} files of {code} are gone for good ({erased.bytes / 1e6:.1f} MB){shared}")

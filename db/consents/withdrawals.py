@@ -29,6 +29,8 @@ from db.models import (
     JobState,
     JobSubject,
     JobTake,
+    Learned,
+    LearnedSubject,
     Leaving,
     Release,
     ReleaseItem,
@@ -51,6 +53,7 @@ class Withdrawal:
     stopped: int = 0  # stage runs that will not be made
     released: tuple[str, ...] = ()  # releases that have the subject under what it withdrew, as in 'faces 2'
     models: tuple[str, ...] = ()  # versions of face models that it is in, likewise
+    weights: tuple[str, ...] = ()  # learned weights that were trained on it, as in 'regressor 3f2a90c1b7de'
 
 
 def withdrew(subject_id: InstrumentedAttribute[int] | InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
@@ -177,6 +180,39 @@ def mark_models(
     changed(tx, update(FaceModel).where(FaceModel.id.in_(ids)).values(marked))
     named = select(FaceModel.name, FaceModel.version).where(FaceModel.id.in_(ids)).order_by(FaceModel.id)
     return tuple(f"{name} {version}" for name, version in tx.execute(named))
+
+
+def mark_weights(
+    tx: Session,
+    subject: Subject,
+    why: Leaving,
+    when: datetime,
+    *,
+    takes: Collection[int] | None = None,
+    jobs: Collection[int] = (),
+    pictured: bool = False,
+) -> tuple[str, ...]:
+    """Mark the learned weights that were trained on the subject: they are neither used nor released any more.
+
+    takes: those alone of a release that has one of these takes, or of a face model that one of these jobs made.
+    pictured: those alone that hold a picture of the subject. Named as in 'regressor 3f2a90c1b7de'.
+    """
+    inside = select(LearnedSubject.learned_id).where(LearnedSubject.subject_id == subject.id)
+    if pictured:
+        inside = inside.where(LearnedSubject.pictured)
+    which: list[ColumnElement[bool]] = [Learned.id.in_(inside)]
+    if takes is not None:
+        held = select(ReleaseItem.release_id).where(ReleaseItem.take_id.in_(sorted(takes)))
+        made = select(FaceModel.id).where(FaceModel.job_id.in_(sorted(jobs)))
+        which.append(or_(Learned.release_id.in_(held), Learned.model_id.in_(made)))
+    rows = tx.execute(select(Learned.id, Learned.kind, Learned.sha256).where(*which).order_by(Learned.id)).all()
+    ids = [number for number, _, _ in rows]
+    left = (LearnedSubject.learned_id.in_(ids), LearnedSubject.subject_id == subject.id)
+    unmarked = LearnedSubject.left_at.is_(None)
+    changed(tx, update(LearnedSubject).where(*left, unmarked).values(left_at=when, why=why))
+    marked = {"marked_at": func.coalesce(Learned.marked_at, when)}
+    changed(tx, update(Learned).where(Learned.id.in_(ids)).values(marked))
+    return tuple(f"{kind} {sha256[:12]}" for _, kind, sha256 in rows)
 
 
 def mark_narrowed(tx: Session, subject: Subject, when: datetime) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from db import session_rules as rules
 from db import store_identity
 from db.audit import audit_log
 from db.captures import get_take, lock_take
-from db.consents.withdrawals import PARKED, mark_models, mark_released, take_withdrawn
+from db.consents.withdrawals import PARKED, mark_models, mark_released, mark_weights, take_withdrawn
 from db.engine import changed, in_chunks, transaction, utc_now
 from db.erasure.erased_rows import delete_captures, files_of, journal_files
 from db.erasure.erasures import ErasureReport, conclude
@@ -44,6 +44,7 @@ class WithdrawnTake:
     stopped: int = 0  # stage runs that will not be made
     released: tuple[str, ...] = ()  # releases that have the take, as in 'faces 2'
     models: tuple[str, ...] = ()  # versions of face models that were made of it, likewise
+    weights: tuple[str, ...] = ()  # learned weights that were trained on it, as in 'regressor 3f2a90c1b7de'
     before: bool = False  # it had been withdrawn already
 
 
@@ -70,10 +71,12 @@ def withdraw_take(tx: Session, code: str, take_code: str) -> WithdrawnTake:
     stopped = _stop_work(tx, take, further)
     released = mark_released(tx, subject, list(ConsentScope), now, [take.id])
     models = mark_models(tx, subject, Leaving.TAKE, now, further)
+    weights = mark_weights(tx, subject, Leaving.TAKE, now, takes=[take.id], jobs=further)
     detail = {"at": now.isoformat(), "stopped_runs": stopped, "in_releases": list(released)}
     detail |= {"in_models": list(models)} if models else {}
+    detail |= {"in_weights": list(weights)} if weights else {}
     audit_log.record(tx, "take.withdraw", "take", take.code, detail)
-    return WithdrawnTake(take.code, stopped, released, models)
+    return WithdrawnTake(take.code, stopped, released, models, weights)
 
 
 def erase_take(

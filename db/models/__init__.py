@@ -23,6 +23,7 @@ from db.models.face_model import FaceModel, FaceModelMember, Leaving
 from db.models.farm import Artefact, ArtefactParent, Job, JobInput, JobState, JobSubject, JobTake
 from db.models.holder import Fetch, Grant, Notice, Recipient, SignedLicence, Way
 from db.models.identity import StudioIdentity
+from db.models.learned import Learned, LearnedKind, LearnedSubject
 from db.models.people import (
     Consent,
     ConsentScope,
@@ -75,6 +76,9 @@ __all__ = [
     "JobState",
     "JobSubject",
     "JobTake",
+    "Learned",
+    "LearnedKind",
+    "LearnedSubject",
     "Leaving",
     "LinkKind",
     "Notice",

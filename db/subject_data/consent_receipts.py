@@ -23,6 +23,8 @@ from db.models import (
     ConsentScope,
     FaceModel,
     FaceModelMember,
+    Learned,
+    LearnedSubject,
     Release,
     ReleaseItem,
     ReleaseState,
@@ -43,7 +45,8 @@ ALLOWS = {
     ConsentScope.EYES_MOSAICKED: "pictures of your face are shown and given with the eyes made unrecognisable only",
     ConsentScope.STATISTICAL_MODEL: (
         "the shape of your face and of its expressions, and its colours, are averaged with those of many others into a"
-        " statistical model of faces, which is given to others; faces that nobody has are made from it"
+        " statistical model of faces, or a network learns from them; both are given to others; faces that nobody has"
+        " are made from them"
     ),
 }
 TITLES = {
@@ -112,7 +115,7 @@ class Receipt:
     scopes: tuple[ReceiptScope, ...]
     # where the subject's data went, and whether something of it is withdrawn there
     releases: tuple[tuple[str, bool], ...]
-    # statistical models that the subject is in, and whether it has left them
+    # statistical models that the subject is in, learned weights among them, and whether it has left them
     models: tuple[tuple[str, bool], ...]
     erased_on: date | None
 
@@ -157,6 +160,13 @@ def receipt_of(tx: Session, subject: Subject, study: StudySettings) -> Receipt:
         .order_by(FaceModel.id)
     )
     models = tuple((f"{name} {version}", left is not None) for name, version, left in tx.execute(inside))
+    trained = (
+        select(Learned.kind, Learned.sha256, LearnedSubject.left_at)
+        .join(LearnedSubject, LearnedSubject.learned_id == Learned.id)
+        .where(LearnedSubject.subject_id == subject.id)
+        .order_by(Learned.id)
+    )
+    models += tuple((f"{kind} {sha256[:12]}", left is not None) for kind, sha256, left in tx.execute(trained))
     return Receipt(subject.code, utc_now(), study, scopes, tuple(releases.items()), models, erased)
 
 

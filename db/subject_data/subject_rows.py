@@ -26,6 +26,8 @@ from db.models import (
     Job,
     JobSubject,
     JobTake,
+    Learned,
+    LearnedSubject,
     ProtocolExpression,
     RawFile,
     Release,
@@ -83,6 +85,7 @@ def subject_records(tx: Session, subject: Subject, holders: Holders | None = Non
     names = {f"{r['name']} {r['version']}" for r in _releases(tx, subject)}
     tables["release"] = _releases(tx, subject)
     tables["face_model"] = _models(tx, subject)
+    tables["learned_weights"] = _weights(tx, subject)
     tables["expression"] = _expressions(tx, {row["expression_id"] for row in tables["take"]})
     tables["camera"] = _cameras(tx, {row["camera_id"] for row in (*tables["frame"], *tables["raw_file"])})
     tables["release_holder"] = [dict(row) for row in holders(tx, sorted(names))] if holders else []
@@ -195,6 +198,16 @@ def _models(tx: Session, subject: Subject) -> list[dict[str, Any]]:
         {"id": m.id, "name": m.name, "version": m.version, "created_at": _as_json(m.created_at),
          "marked_at": _as_json(m.marked_at)}
         for m in tx.scalars(query)
+    ]  # fmt: skip
+
+
+def _weights(tx: Session, subject: Subject) -> list[dict[str, Any]]:
+    inside = select(LearnedSubject.learned_id).where(LearnedSubject.subject_id == subject.id)
+    query = select(Learned).where(Learned.id.in_(inside)).order_by(Learned.id)
+    return [
+        {"id": w.id, "kind": w.kind, "sha256": w.sha256, "created_at": _as_json(w.created_at),
+         "marked_at": _as_json(w.marked_at)}
+        for w in tx.scalars(query)
     ]  # fmt: skip
 
 

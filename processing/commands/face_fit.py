@@ -1,11 +1,14 @@
 """`mien face fit`: a model brought to photographs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from common.terminal.options import AsJson, print_json
+
+if TYPE_CHECKING:
+    from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs
 
 
 def fit(
@@ -34,11 +37,16 @@ def fit(
     pixels: Annotated[
         bool, typer.Option("--pixels/--no-pixels", help="Fit colours too, by a model that has an albedo.")
     ] = True,
+    learned: Annotated[
+        Path | None, typer.Option("--learned", help="Weights of mien learn regressor: one look instead of a fit.")
+    ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="With --learned: the fit goes on from the learned face.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model to photographs of a person: who it is, what the face does, where the camera stood."""
-    from common.terminal.progress_bar import progress_bar
-    from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs, fit_photo_files
+    from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs
     from processing.single_view.photograph import PhotoFitSettings
 
     settings = PhotoFitSettings(
@@ -48,8 +56,7 @@ def fit(
         corrective=corrective,
     )
     given = PhotoFitInputs(model, tuple(photographs), each, focal_px, face, settings)
-    with progress_bar(quiet=as_json) as progress:
-        made = fit_photo_files(given, out, progress=progress)
+    made = _made(given, out, learned, refine=refine, quiet=as_json)
     failed = [one for one in made if isinstance(one, NotFitted)]
     fitted = [one for one in made if isinstance(one, FittedPhoto)]
     if as_json:
@@ -61,3 +68,21 @@ def fit(
             print(f"not fitted: {missing.reason}")
     if failed:
         raise typer.Exit(4)
+
+
+def _made(
+    given: "PhotoFitInputs", out: Path, learned: Path | None, *, refine: bool, quiet: bool
+) -> "list[FittedPhoto | NotFitted]":
+    """The optimised fit, or the learned one."""
+    from common.terminal.progress_bar import progress_bar
+
+    if refine and learned is None:
+        raise typer.BadParameter("give the weights by --learned: --refine goes on from what they say")
+    with progress_bar(quiet=quiet) as progress:
+        if learned is None:
+            from processing.single_view.photo_fit_files import fit_photo_files
+
+            return fit_photo_files(given, out, progress=progress)
+        from processing.learning.regressor.learned_fit_files import fit_learned_files
+
+        return fit_learned_files(given, learned, out, refine=refine, progress=progress)

@@ -33,6 +33,7 @@ from processing.single_view.fitting.photo_landmarks import (
     table_68,
     table_dense,
 )
+from processing.single_view.fitting.photo_start import PhotoStart, start_rows, started_state
 from processing.single_view.fitting.photo_state import PhotoState, mean_state
 from processing.single_view.fitting.pose import POSE, PhotoPose, model_rows
 from processing.single_view.photo_camera import WEAK_DISTANCE_MM, PhotoCamera
@@ -51,15 +52,17 @@ def fit_photographs(
     settings: PhotoFitSettings | None = None,
     detector: LandmarkDetector | None = None,
     landmarks: Callable[[], Sequence[Floats]] | None = None,
+    starts: Sequence[PhotoStart] | None = None,
     progress: Progress = no_progress,
 ) -> list[PhotoFit]:
     """One face in one or several photographs of one person, who share the identity.
 
     detector: an open one, for many calls; it should look for several faces.
     landmarks: waits for what was detected beside, (478, 2) px of each photograph's chosen face; nothing is detected.
+    starts: of each photograph, from where the fit goes on; None: from the mean face.
     Raises DataError (NoFace, PhotoFitError) naming the photograph, what is wrong with it and what to do.
     """
-    return _PhotoFitting(model, photographs, settings or PhotoFitSettings(), detector).run(progress, landmarks)
+    return _PhotoFitting(model, photographs, settings or PhotoFitSettings(), detector, starts).run(progress, landmarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +90,12 @@ class _PhotoFitting:
         photographs: Sequence[Photograph],
         settings: PhotoFitSettings,
         detector: LandmarkDetector | None,
+        starts: Sequence[PhotoStart] | None = None,
     ) -> None:
         if not photographs:
             raise DataError("no photograph was given; a fit needs one")
         self._model, self._photographs, self._settings = model, photographs, settings
-        self._detector = detector
+        self._detector, self._starts = detector, starts
         # Colours of a model without albedo are its light alone: it says little of shape, and costs as much.
         ready = _prepared(model, settings.landmarks, settings.pixels and model.albedo is not None, settings.corrective)
         self._term, self._pixels, self._field = ready.landmarks, ready.pixels, ready.field
@@ -191,6 +195,8 @@ class _PhotoFitting:
             return [chosen_face(photograph, detector).landmarks_px for photograph in self._photographs]
 
     def _start(self) -> PhotoState:
+        if self._starts is not None:
+            return started_state(self._starts, 0 if self._field is None else self._field.count)
         poses = tuple(self._first(*both) for both in zip(self._photographs, self._landmarks, strict=True))
         model = self._model
         corrections = 0 if self._field is None else self._field.count
@@ -219,6 +225,8 @@ class _PhotoFitting:
         for number, (pose, landmarks) in enumerate(zip(state.poses, self._landmarks, strict=True)):
             rows, off, weight = self._term.equations(pose, state.scores, state.weights[number], landmarks)
             equations.add(number, rows, off, self._pressing[number] * weight)
+            if self._starts is not None:
+                equations.add(number, *start_rows(self._starts[number], state, number))
             if self._free[number]:
                 equations.add(number, *self._focal_rows(pose, len(state.scores) + state.weights.shape[1]))
         for number, look in enumerate(looks):

@@ -89,7 +89,7 @@ def fit_photo_files(
     Of one person: all share the identity, and nothing is written if one fails. `each`: one after the other; one that
     fails is told and the rest go on. Raises DataError.
     """
-    _check_names(given.photographs, out)
+    check_names(given.photographs, out)
     progress(0.0, "reading")
     with ThreadPoolExecutor(4) as beside, ExitStack() as opened:
         photographs_read = None if given.each else beside.submit(_read_all, given)
@@ -111,7 +111,7 @@ def fit_photo_files(
                 model, first, settings=given.settings, landmarks=detected.result, progress=part(progress, 0.2, 0.9)
             )
             checked.result()
-            made += [_write(model, photograph, fit, out) for photograph, fit in zip(first, fits, strict=True)]
+            made += [write_fit(model, photograph, fit, out) for photograph, fit in zip(first, fits, strict=True)]
         else:
             checked.result()
             with detector_opened.result() as detector:
@@ -144,12 +144,12 @@ def _fit_one(
     try:
         photograph = read_photograph(path, focal_px=given.focal_px, face=given.face)
         fit = fit_photographs(model, [photograph], settings=given.settings, detector=detector)[0]
-        return _write(model, photograph, fit, out)
+        return write_fit(model, photograph, fit, out)
     except DataError as error:
         return NotFitted(path.stem, str(error))
 
 
-def _check_names(photographs: Sequence[Path], out: Path) -> None:
+def check_names(photographs: Sequence[Path], out: Path) -> None:
     """Raises DataError for photographs of one name, of a name that is too long, or that would be overwritten."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is no folder; give another --out: there each photograph gets several files")
@@ -199,7 +199,7 @@ def _write_colours(model: FaceModel, fit: PhotoFit, path: Path) -> None:
         write_image(path, np.ascontiguousarray(model.albedo.picture(fit.appearance.albedo)[..., ::-1]))
 
 
-def _write(model: FaceModel, photograph: Photograph, fit: PhotoFit, out: Path) -> FittedPhoto:
+def write_fit(model: FaceModel, photograph: Photograph, fit: PhotoFit, out: Path) -> FittedPhoto:
     """Mesh, camera and picture first, the parameters last."""
     from processing.files.obj import write_obj
     from processing.single_view.fit_picture import fit_picture

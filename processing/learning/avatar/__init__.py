@@ -1,0 +1,1 @@
+"""From a photograph's identity features to the shape of a head."""

@@ -1,0 +1,1 @@
+"""Networks of the literature, written from their papers."""

@@ -1,0 +1,1 @@
+"""A photograph to a face of a study's model by a network: one look instead of a fit."""

@@ -1,0 +1,73 @@
+"""How far a regressed face is from the true one, in millimetres of its points."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.array_types import Ints64
+from processing.face_models.face_model import FaceModel
+from processing.learning.regressor.face_network import FaceOutput
+from processing.training.regressor.samples import FaceBatch
+
+#: Millimetres of points before the camera; of points in the face's own frame; squared deviations of identity; weights;
+#: the logarithm of the distance, squared.
+WEIGHTS: Mapping[str, float] = {"camera": 1.0, "shape": 0.5, "scores": 0.15, "weights": 3.0, "distance": 0.3}
+
+
+class PointModel(nn.Module):  # type: ignore[misc]
+    """A model's compared points by scores and weights, differentiable: (B, n), (B, U) -> (B, M, 3) mm."""
+
+    def __init__(self, model: FaceModel, vertices: Ints64) -> None:
+        super().__init__()
+        core = model.subset(vertices).dense().astype(np.float64)  # (1 + U, M, 3, n)
+        core = core.reshape(len(core), -1, core.shape[3])
+        mean, change = core @ model.identity_mean, core * model.identity_deviation
+        self.points = len(vertices)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)  # (1 + U, 3 M)
+        flat = change.transpose(2, 0, 1).reshape(change.shape[2], -1)
+        self.register_buffer("change", torch.tensor(flat, dtype=torch.float32), persistent=False)  # (n, (1 + U) 3 M)
+
+    def forward(self, scores: Tensor, weights: Tensor) -> Tensor:
+        slices = (scores @ self.change).view(len(scores), *self.mean.shape) + self.mean
+        shares = torch.cat([torch.ones_like(weights[:, :1]), weights], dim=1)
+        return torch.einsum("bu,bum->bm", shares, slices).view(len(scores), self.points, 3)
+
+
+def batch_tensors(batch: FaceBatch, device: str) -> dict[str, Tensor]:
+    """A batch on a device, its pictures (B, 3, S, S)."""
+    found = {key: torch.from_numpy(np.ascontiguousarray(value)).to(device) for key, value in vars(batch).items()}
+    found["images"] = found["images"].permute(0, 3, 1, 2)
+    return found
+
+
+def point_errors(found: FaceOutput, points: Tensor, true: Mapping[str, Tensor], pivot_mm: Tensor) -> Tensor:
+    """(B, M) mm before the camera: across as the crop shows it, along the depth but for one shift.
+
+    So an error of the pose counts by what it moves, and one size for another, which no photograph tells, does not.
+    """
+    seen, depth = found.seen(points, pivot_mm)
+    across = (seen - true["seen"]) / true["size"][:, None, None]
+    true_depth = ((true["points_mm"] - pivot_mm) @ true["R"].transpose(1, 2))[..., 2]
+    along = depth * (found.size / true["size"])[:, None] - true_depth
+    along = along - along.mean(dim=1, keepdim=True)
+    return torch.sqrt(torch.square(across).sum(dim=2) + torch.square(along) + 1e-6)
+
+
+def face_losses(
+    found: FaceOutput, model: PointModel, true: Mapping[str, Tensor], pivot_mm: Tensor
+) -> dict[str, Tensor]:
+    """Each of WEIGHTS, a scalar."""
+    points = model(found.scores, found.weights)
+    errors = point_errors(found, points, true, pivot_mm)
+    shape = torch.sqrt(torch.square(points - true["points_mm"]).sum(dim=2) + 1e-6)
+    known = true["known"]
+    count = known.sum().clamp(min=1)
+    scores = (torch.square(found.scores - true["scores"]).mean(dim=1) * known).sum() / count
+    weights = ((found.weights - true["weights"]).abs().mean(dim=1) * known).sum() / count
+    distance = torch.square(torch.log(found.distance_mm / true["distance_mm"]))
+    return {
+        "camera": errors.mean(), "shape": shape.mean(), "scores": scores, "weights": weights,
+        "distance": distance.mean(),
+    }  # fmt: skip

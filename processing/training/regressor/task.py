@@ -1,0 +1,282 @@
+"""The learned fit as a task of the trainer: renders of a study's model, the network, its losses and figures."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from common.array_types import Ints64
+from common.progress import Progress, no_progress, part
+from processing.face_models.face_model import FaceModel
+from processing.geometry.topology import topology_id
+from processing.learning.regressor.face_mirror import FaceMirror
+from processing.learning.regressor.face_network import FaceNetwork
+from processing.learning.weights_file import network_tensors
+from processing.training.precision import descend
+from processing.training.regressor.face_draws import compared_vertices
+from processing.training.regressor.face_loss import WEIGHTS, PointModel, batch_tensors, face_losses, point_errors
+from processing.training.regressor.photograph_shards import photograph_shards
+from processing.training.regressor.renders import FaceSource, prepare_shards
+from processing.training.regressor.samples import FaceBatch, Samples
+from processing.training.regressor.settings import RegressorError, RegressorSettings
+from processing.training.study_faces import StudyFaces, split_subjects
+
+_HELD_BACK = 500  # photographs of people held back, to measure with
+_TOLD = 4000  # photographs from whose five points the first pose is told
+_MOST_MESHES = 60  # of them
+_FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
+#: Off the front in degrees, and raised or bowed: buckets of the figures.
+_TURNS, _BOWS = ((0, 20), (20, 45), (45, 75), (75, 91)), ((0, 15), (15, 30), (30, 46))
+
+
+def make_task(
+    faces: StudyFaces,
+    model: FaceModel | None,
+    settings: RegressorSettings,
+    work: Path,
+    *,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+    held_back: tuple[str, ...] | None = None,
+) -> "RegressorTask":
+    """Renders under `work` (made where they are not there yet), and the task that learns from them.
+
+    held_back: subjects whose textures and meshes are only measured with; None: a tenth, by the seed.
+    Raises RegressorError without a model, or for one of another topology than the study.
+    """
+    if model is None:
+        raise RegressorError("a regressor needs the study's face model: name it by --model")
+    if topology_id(model.topology.mesh) != faces.topology:
+        raise RegressorError(
+            f"model {model.name} is of another topology than the study: build it from this study (mien model build)"
+        )
+    held = split_subjects(faces.subjects, 0.1, seed)[1] if held_back is None else held_back
+    trained = [s for s in faces.subjects if s in faces.pictured and s not in held]
+    textures = tuple(faces.texture(s, faces.neutral(s), settings.texture_px) for s in trained)
+    vertices = compared_vertices(model, settings.points)
+    count = -(-settings.photographs // settings.shard)
+    paths = prepare_shards(
+        work / "renders", count, FaceSource(model, textures), vertices, settings, seed=seed,
+        progress=part(progress, 0.0, 0.9),
+    )  # fmt: skip
+    measured = held_back_source(faces, model, [s for s in held if s in faces.pictured], settings, seed)
+    shards = -(-_HELD_BACK // settings.shard)
+    checks = prepare_shards(
+        work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
+    )
+    photographs = []
+    if settings.photograph_fits:
+        photographs = photograph_shards(Path(settings.photograph_fits), work / "photographs", model, vertices, settings)
+    return RegressorTask(
+        model, settings, paths, checks, vertices, photographs=photographs, device=device, seed=seed
+    )  # fmt: skip
+
+
+def held_back_source(
+    faces: StudyFaces, model: FaceModel, subjects: list[str], settings: RegressorSettings, seed: int
+) -> FaceSource:
+    """Meshes of those held back as they are registered, in their own skin; without anybody, faces of the model."""
+    takes = [(subject, label) for subject in subjects for label in faces.labels(subject)]
+    some = np.random.default_rng([seed, 7]).permutation(len(takes))[:_MOST_MESHES]
+    meshes = []
+    for number in sorted(some.tolist()):
+        subject, label = takes[number]
+        texture = faces.texture(subject, label, settings.texture_px)[..., ::-1]
+        meshes.append((faces.vertices(subject, label), np.ascontiguousarray(texture)))
+    return FaceSource(model, (), tuple(meshes))
+
+
+@dataclass(eq=False)
+class _Ahead:
+    """A batch that is made ready beside the step before it."""
+
+    numbers: Ints64
+    seed: int
+    make: Callable[[Ints64, int, int], FaceBatch]
+    following: "_Ahead | None" = None
+    ready: "Future[FaceBatch] | None" = None
+
+    def take(self, pool: ThreadPoolExecutor, size_px: int, next_px: int) -> FaceBatch:
+        """What it is, of crops of a size, and the following one begun."""
+        mine = self.ready.result() if self.ready is not None else self.make(self.numbers, self.seed, size_px)
+        self.ready, after = None, self.following
+        if after is not None and after.ready is None:
+            after.ready = pool.submit(after.make, after.numbers, after.seed, next_px)
+        return mine
+
+
+class RegressorTask:
+    """A network that learns faces from renders; what is kept is the average of its weights over many steps."""
+
+    kind = "regressor"
+
+    def __init__(
+        self,
+        model: FaceModel,
+        settings: RegressorSettings,
+        shards: list[Path],
+        held_back: list[Path],
+        vertices: Ints64,
+        *,
+        photographs: Sequence[Path] = (),
+        device: str,
+        seed: int,
+    ) -> None:
+        self.settings, self.device, self.vertices = settings, device, vertices
+        self.pivot_mm = pivot_of(model)
+        self.mirror = FaceMirror.of(model, vertices)
+        self.renders, self.measured = self._samples([*shards, *photographs]), self._samples(held_back)
+        self.photographs = len(self._samples(photographs)) if photographs else 0  # the last of `renders`
+        torch.manual_seed(seed)
+        self.network = _network(model, settings).to(device)
+        told = self.renders.told(np.arange(min(_TOLD, len(self.renders))), np.random.default_rng([seed, 3]))
+        self.network.begin(**{key: torch.from_numpy(value).to(device) for key, value in told.items()})
+        self.average = _network(model, settings).to(device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.points = PointModel(model, vertices).to(device)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.network, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.99)
+        )
+        rendered = len(self.renders) - self.photographs
+        self._mixed = round(settings.photograph_share * settings.batch) if self.photographs else 0  # of a batch
+        self._size = min(settings.batch, rendered + self._mixed)
+        self.batches_per_epoch = max(1, rendered // (self._size - self._mixed))
+        self.steps = torch.nn.Module()  # how many were made, kept with the networks: the rate follows from it
+        self.steps.register_buffer("made", torch.zeros((), dtype=torch.int64))
+        self._pool = ThreadPoolExecutor(1)
+        self._lock = threading.Lock()
+
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        return {"network": self.network, "average": self.average, "steps": self.steps}
+
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        return {"adam": self.optimizer}
+
+    def batches(self, _epoch: int, rng: np.random.Generator) -> Iterator[_Ahead]:
+        """Each render once an epoch, photographs at random; the crops and what spoils them follow from each batch's
+        own seed.
+        """
+        rendered, size = len(self.renders) - self.photographs, self._size - self._mixed
+        order = rng.permutation(rendered)
+        seeds = rng.integers(1 << 62, size=self.batches_per_epoch)
+        ahead = []
+        for k, seed in enumerate(seeds.tolist()):
+            own = rendered + rng.integers(max(1, self.photographs), size=self._mixed)
+            ahead.append(_Ahead(np.r_[order[k * size : (k + 1) * size], own], seed, self._drawn))
+        for one, following in pairwise(ahead):
+            one.following = following
+        yield from ahead
+
+    def step(self, batch: _Ahead, _rng: np.random.Generator) -> Mapping[str, float]:
+        made = int(self.steps.made)
+        true = batch_tensors(batch.take(self._pool, self.crop_px(made), self.crop_px(made + 1)), self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(made)
+        found = self.network(true["images"], true["five"])
+        pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
+        with torch.autocast(torch.device(self.device).type, enabled=False):
+            losses = face_losses(found, self.points, true, pivot)
+            total = sum(WEIGHTS[name] * value for name, value in losses.items())
+        assert isinstance(total, torch.Tensor)
+        descend(total, self.optimizer)
+        self._averaged(made)
+        self.steps.made += 1
+        return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
+
+    def crop_px(self, made: int) -> int:
+        """Of the crops of step `made`: a training begins with smaller ones."""
+        settings = self.settings
+        return settings.coarse_px if made < settings.coarse_share * settings.steps else settings.input_px
+
+    def rate(self, made: int) -> float:
+        """Of step `made`, from 0."""
+        return rate_at(made, self.settings)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def validate(self) -> Mapping[str, float]:
+        """mm by which the compared points of people held back are off before the camera, by turn and bow."""
+        if not len(self.measured):
+            return {"score": 0.0}
+        errors, turns, bows = [], [], []
+        pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
+        for start in range(0, len(self.measured), self.settings.batch):
+            numbers = np.arange(start, min(start + self.settings.batch, len(self.measured)))
+            true = batch_tensors(self.measured.batch(numbers, None), self.device)
+            found = self.average(true["images"], true["five"])
+            points = self.points(found.scores, found.weights)
+            errors.append(point_errors(found, points, true, pivot).mean(dim=1).cpu().numpy())
+            towards = -true["R"][:, 2].cpu().numpy().astype(np.float64)  # the camera, from the face
+            turns.append(np.degrees(np.abs(np.arctan2(towards[:, 0], towards[:, 2]))))
+            bows.append(np.degrees(np.abs(np.arcsin(towards[:, 1].clip(-1, 1)))))
+        return figures(np.concatenate(errors), np.concatenate(turns), np.concatenate(bows))
+
+    def result(self) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
+        tensors = dict(network_tensors(self.average))
+        tensors |= {"pivot_mm": np.asarray(self.pivot_mm, np.float32), **self.mirror.tensors()}
+        return tensors, self.network.architecture()
+
+    def _samples(self, paths: Sequence[Path]) -> Samples:
+        settings = self.settings
+        return Samples(paths, self.pivot_mm, self.mirror, settings.input_px, settings.render_px)
+
+    def _drawn(self, numbers: Ints64, seed: int, size_px: int) -> FaceBatch:
+        with self._lock:  # OpenCV's normal numbers are drawn from one state
+            rng = np.random.default_rng(seed)
+            return self.renders.batch(numbers, rng, self.settings.spoiling, size_px=size_px)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _averaged(self, made: int) -> None:
+        """Polyak's average, which forgets its beginning faster than the whole."""
+        share = min(self.settings.average, (1 + made) / (10 + made))
+        for kept, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - share)
+            else:
+                kept.copy_(new)
+
+
+def figures(errors: NDArray[np.floating], turns: NDArray[np.floating], bows: NDArray[np.floating]) -> dict[str, float]:
+    """Means by bucket, mm; "score" is the mean of all."""
+    found = {"score": float(errors.mean()), "point_mm": float(errors.mean())}
+    found["success"] = float((errors < _FAIL_MM).mean())
+    for name, values, buckets in (("turned", turns, _TURNS), ("bowed", bows, _BOWS)):
+        for low, high in buckets:
+            inside = (values >= low) & (values < high)
+            if inside.any():
+                found[f"point_mm_{name}_{low}_to_{high - high % 5}_deg"] = float(errors[inside].mean())
+    return found
+
+
+def pivot_of(model: FaceModel) -> NDArray[np.float64]:
+    """(3,) mm about which faces turn: the middle of the mean face's landmarks, half way to the head's axis."""
+    middle = model.topology.landmark_points(model.topology.mesh.vertices_mm)[17:].mean(axis=0)
+    return np.asarray(middle * [1.0, 1.0, 0.75], np.float64)
+
+
+def rate_at(made: int, settings: RegressorSettings) -> float:
+    """The rate of a step: up over the first, then down as a cosine to a hundredth (Loshchilov and Hutter 2017)."""
+    if made < settings.warm_steps:
+        return settings.rate * (made + 1) / settings.warm_steps
+    share = min(1.0, (made - settings.warm_steps) / max(1, settings.steps - settings.warm_steps))
+    return float(settings.rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * share))))
+
+
+def _network(model: FaceModel, settings: RegressorSettings) -> FaceNetwork:
+    network = FaceNetwork(model.identity_count, len(model.units), input_px=settings.input_px, width=settings.width)
+    network.to(memory_format=torch.channels_last)
+    return network
+
+
+def _groups(network: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weights of convolutions and layers decay; biases and normalisations do not."""
+    many = [p for p in network.parameters() if p.ndim > 1]
+    few = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": many, "weight_decay": decay}, {"params": few, "weight_decay": 0.0}]
