@@ -12,8 +12,11 @@ from processing.learning.regressor.face_network import FaceOutput
 from processing.training.regressor.samples import FaceBatch
 
 #: Millimetres of points before the camera; of points in the face's own frame; squared deviations of identity; weights;
-#: the logarithm of the distance, squared.
-WEIGHTS: Mapping[str, float] = {"camera": 1.0, "shape": 0.5, "scores": 0.15, "weights": 3.0, "distance": 0.3}
+#: the logarithm of the distance, squared; millimetres of the points that the network sees.
+WEIGHTS: Mapping[str, float] = {
+    "camera": 1.0, "shape": 0.5, "scores": 0.15, "weights": 3.0, "distance": 0.3,
+    "located": 1.0,
+}  # fmt: skip
 
 
 class PointModel(nn.Module):  # type: ignore[misc]
@@ -56,9 +59,9 @@ def point_errors(found: FaceOutput, points: Tensor, true: Mapping[str, Tensor], 
 
 
 def face_losses(
-    found: FaceOutput, model: PointModel, true: Mapping[str, Tensor], pivot_mm: Tensor
+    found: FaceOutput, model: PointModel, true: Mapping[str, Tensor], pivot_mm: Tensor, rows: Tensor
 ) -> dict[str, Tensor]:
-    """Each of WEIGHTS, a scalar."""
+    """Each of WEIGHTS, a scalar. rows: (K,) compared points that the network sees."""
     points = model(found.scores, found.weights)
     errors = point_errors(found, points, true, pivot_mm)
     shape = torch.sqrt(torch.square(points - true["points_mm"]).sum(dim=2) + 1e-6)
@@ -66,8 +69,10 @@ def face_losses(
     count = known.sum().clamp(min=1)
     scores = (torch.square(found.scores - true["scores"]).mean(dim=1) * known).sum() / count
     weights = ((found.weights - true["weights"]).abs().mean(dim=1) * known).sum() / count
+    off = (found.located - true["seen"][:, rows]) / true["size"][:, None, None]
+    located = torch.sqrt(torch.square(off).sum(dim=2) + 1e-6)
     distance = torch.square(torch.log(found.distance_mm / true["distance_mm"]))
     return {
         "camera": errors.mean(), "shape": shape.mean(), "scores": scores, "weights": weights,
-        "distance": distance.mean(),
+        "distance": distance.mean(), "located": located.mean(),
     }  # fmt: skip

@@ -73,14 +73,11 @@ class Samples:
         rows = [self._one(int(n), rng, spoiling, size_px or self.input_px) for n in numbers]
         return FaceBatch(**{one.name: np.stack([row[one.name] for row in rows]) for one in fields(FaceBatch)})
 
-    def told(self, numbers: Ints64, rng: np.random.Generator) -> dict[str, Floats32]:
-        """A batch without pictures and faces: the five points, and the pose."""
+    def blind(self, numbers: Ints64, rng: np.random.Generator) -> dict[str, Floats32]:
+        """A batch without pictures, and `place` (B, 2), where the pivot is in the crop."""
         rows = [self._draw(int(n), rng, self.input_px)[0] for n in numbers]
-        place = [self._pivot_place(row) for row in rows]
-        return {
-            **{key: np.stack([row[key] for row in rows]) for key in ("five", "R", "size", "distance_mm")},
-            "place": np.stack(place),
-        }  # fmt: skip
+        found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        return found | {"place": np.stack([self._pivot_place(row) for row in rows])}
 
     def _one(
         self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None, size_px: int

@@ -17,7 +17,7 @@ from common.progress import Progress, no_progress, part
 from processing.face_models.face_model import FaceModel
 from processing.geometry.topology import topology_id
 from processing.learning.regressor.face_mirror import FaceMirror
-from processing.learning.regressor.face_network import FaceNetwork
+from processing.learning.regressor.face_network import FaceNetwork, FaceOutput
 from processing.learning.weights_file import network_tensors
 from processing.training.precision import descend
 from processing.training.regressor.face_draws import compared_vertices
@@ -29,7 +29,7 @@ from processing.training.regressor.settings import RegressorError, RegressorSett
 from processing.training.study_faces import StudyFaces, split_subjects
 
 _HELD_BACK = 500  # photographs of people held back, to measure with
-_TOLD = 4000  # photographs from whose five points the first pose is told
+_POINT_NOISE = 0.02  # crop sides by which points are moved at most (deviation) while the geometry is taught
 _MOST_MESHES = 60  # of them
 _FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
 #: Off the front in degrees, and raised or bowed: buckets of the figures.
@@ -137,11 +137,11 @@ class RegressorTask:
         self.photographs = len(self._samples(photographs)) if photographs else 0  # the last of `renders`
         torch.manual_seed(seed)
         self.network = _network(model, settings).to(device)
-        told = self.renders.told(np.arange(min(_TOLD, len(self.renders))), np.random.default_rng([seed, 3]))
-        self.network.begin(**{key: torch.from_numpy(value).to(device) for key, value in told.items()})
+        self.points = PointModel(model, vertices).to(device)
+        self.located = located_rows(model, vertices)
+        self._teach_geometry(seed)
         self.average = _network(model, settings).to(device)
         self.average.load_state_dict(self.network.state_dict())
-        self.points = PointModel(model, vertices).to(device)
         self.optimizer = torch.optim.AdamW(
             _groups(self.network, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.99)
         )
@@ -183,7 +183,7 @@ class RegressorTask:
         found = self.network(true["images"], true["five"])
         pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
         with torch.autocast(torch.device(self.device).type, enabled=False):
-            losses = face_losses(found, self.points, true, pivot)
+            losses = face_losses(found, self.points, true, pivot, torch.from_numpy(self.located))
             total = sum(WEIGHTS[name] * value for name, value in losses.items())
         assert isinstance(total, torch.Tensor)
         descend(total, self.optimizer)
@@ -232,6 +232,37 @@ class RegressorTask:
             rng = np.random.default_rng(seed)
             return self.renders.batch(numbers, rng, self.settings.spoiling, size_px=size_px)
 
+    def _teach_geometry(self, seed: int) -> None:
+        """The layers from points to faces, by faces that the model makes before the renders' cameras: no pictures."""
+        settings, rng = self.settings, np.random.default_rng([seed, 3])
+        layers = self.network.geometry
+        optimizer = torch.optim.Adam(layers.parameters(), lr=1e-3)
+        pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
+        rows = torch.from_numpy(self.located)
+        for step in range(settings.geometry_steps):
+            optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / settings.geometry_steps) + 1e-5
+            numbers = rng.integers(len(self.renders), size=settings.geometry_batch)
+            true = {key: torch.from_numpy(v).to(self.device) for key, v in self.renders.blind(numbers, rng).items()}
+            new = rng.standard_normal(true["scores"].shape).clip(-2.2, 2.2).astype(np.float32)
+            true["scores"] = torch.from_numpy(new).to(self.device)
+            with torch.no_grad():
+                true["points_mm"] = self.points(true["scores"], true["weights"])
+                as_seen = FaceOutput(
+                    true["scores"], true["weights"], true["R"], true["size"], true["place"], true["distance_mm"],
+                    true["seen"][:, :0],
+                )  # fmt: skip
+                true["seen"] = as_seen.seen(true["points_mm"], pivot)[0]
+            noise = rng.standard_normal((len(numbers), len(rows), 2)) * rng.uniform(
+                0, _POINT_NOISE, (len(numbers), 1, 1)
+            )
+            located = true["seen"][:, rows] + torch.from_numpy(noise.astype(np.float32)).to(self.device)
+            losses = face_losses(self.network.face_of(located, true["five"]), self.points, true, pivot, rows)
+            total = sum(WEIGHTS[name] * value for name, value in losses.items())
+            assert isinstance(total, torch.Tensor)
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
+
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _averaged(self, made: int) -> None:
         """Polyak's average, which forgets its beginning faster than the whole."""
@@ -261,6 +292,11 @@ def pivot_of(model: FaceModel) -> NDArray[np.float64]:
     return np.asarray(middle * [1.0, 1.0, 0.75], np.float64)
 
 
+def located_rows(model: FaceModel, vertices: Ints64) -> Ints64:
+    """(K,) rows of compared vertices that the network is to see: those nearest to landmarks."""
+    return np.flatnonzero(np.isin(vertices, model.topology.landmark_vertices))
+
+
 def rate_at(made: int, settings: RegressorSettings) -> float:
     """The rate of a step: up over the first, then down as a cosine to a hundredth (Loshchilov and Hutter 2017)."""
     if made < settings.warm_steps:
@@ -270,7 +306,10 @@ def rate_at(made: int, settings: RegressorSettings) -> float:
 
 
 def _network(model: FaceModel, settings: RegressorSettings) -> FaceNetwork:
-    network = FaceNetwork(model.identity_count, len(model.units), input_px=settings.input_px, width=settings.width)
+    points = len(located_rows(model, compared_vertices(model, settings.points)))
+    network = FaceNetwork(
+        model.identity_count, len(model.units), points, input_px=settings.input_px, width=settings.width
+    )  # fmt: skip
     network.to(memory_format=torch.channels_last)
     return network
 
