@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUT ?= demo-out
+MODELS_OUT ?= models-out
 
-.PHONY: demo test test-slow lint bench clean setup soak
+.PHONY: demo models test test-slow lint bench clean setup soak
 
 setup: $(STAMP)
 
@@ -19,6 +20,10 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/mien demo --out $(DEMO_OUT)
+
+# A synthetic study's face model and the three networks that it teaches, small: half an hour on two cores.
+models: $(STAMP)
+	$(BIN)/mien learn models --out $(MODELS_OUT)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
@@ -40,4 +45,4 @@ bench: $(STAMP)
 	@for script in benchmarks/bench_*.py; do echo "== $$script" >&2; $(BIN)/python $$script --json || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-out
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-out models-out

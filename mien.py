@@ -60,6 +60,7 @@ COMMANDS = {
     "farm": Command("processing.commands.farm", "farm", "Turn closed sessions into artefacts, unattended."),
     "model": Command("processing.commands.model", "farm", "Face models: rigs of 52 blendshapes, fits, samples."),
     "face": Command("processing.commands.face", "farm", "A face from photographs: fit a model, edit expressions."),
+    "avatar": Command("processing.commands.avatar", "farm", "One photograph to a textured head that moves, a .glb."),
     "learn": Command("processing.commands.learn", "farm", "Train on a release: learned fit, skin's detail, avatars."),
     "benchmark": Command(
         "processing.commands.benchmark", "farm", "Methods of one photograph, measured: make, run, evaluate, report."

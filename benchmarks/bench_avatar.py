@@ -14,6 +14,7 @@ studio's release: `--study RELEASE --model MODEL --people HELD_BACK`.
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from avatar_cases import RADII_MM, Case, TrueHead, armse, held_back, second_popu
 from measured import spend
 
 from common.array_types import Floats
+from common.bounded.npz_files import read_npz
 from processing.face_models.low_poly_head import LowPolyHead
 from processing.face_models.model_file import read_model
 from processing.learning.avatar.decoder import AvatarDecoder
@@ -65,6 +67,10 @@ def learned(name: str, faces: StudyFaces, asked: argparse.Namespace) -> AvatarDe
 
     import torch
 
+    heads, first = run / "data" / "members.npz", asked.work / "ours" / "data" / "members.npz"
+    if first.exists() and not heads.exists():  # the same for all three
+        heads.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(first, heads)
     torch.manual_seed(asked.seed)
     task = make_task(
         faces, model, settings, run / "data", train=train_codes, held_back=held, seed=asked.seed, progress=progress
@@ -80,14 +86,14 @@ def low_poly(head: LowPolyHead, vertices_mm: Floats) -> TrueHead:
     return TrueHead.of(vertices_mm, head.triangles, head.parts == SKIN, head.landmark_points(vertices_mm))
 
 
-def measured(cases: Iterator[Case], decoders: Mapping[str, AvatarDecoder], photos: Path) -> dict[str, object]:
+def measured(cases: Iterator[Case], decoders: Mapping[str, AvatarDecoder], work: Path) -> dict[str, object]:
     """ARMSE by radius and method over photographs, mm, and how many were looked at."""
     rows: dict[str, list[dict[int, float]]] = {name: [] for name in (*decoders, MEAN)}
     unseen, people = 0, 0
-    ours = decoders["ours"]
-    mean = low_poly(ours.head, ours.mean_mm)
+    heads = read_npz(work / "ours" / "data" / "members.npz", ("heads_mm",))["heads_mm"].astype(np.float64)
+    mean = low_poly(decoders["ours"].head, heads.mean(axis=0))
     for case in cases:
-        write_photographs(photos, case)
+        write_photographs(work / "photographs", case)
         people += 1
         of_mean = armse(case.head, mean)
         for image in case.photographs:
@@ -160,12 +166,13 @@ def main() -> None:
     faces = StudyFaces.open(asked.study)
     decoders = {name: learned(name, faces, asked) for name in METHODS}
     trained = time.perf_counter() - begun
-    photos = asked.work / "photographs"
-    found: dict[str, dict[str, object]] = {"held_back": measured(held_back(asked.people, asked.held), decoders, photos)}
+    found: dict[str, dict[str, object]] = {
+        "held_back": measured(held_back(asked.people, asked.held), decoders, asked.work)
+    }
     if asked.second and asked.ict.exists():
         where = asked.correspondence or asked.work / "correspondence.npz"
         found["second_population"] = measured(
-            second_population(asked.ict, where, asked.second, asked.seed), decoders, photos
+            second_population(asked.ict, where, asked.second, asked.seed), decoders, asked.work
         )
     ours = decoders["ours"]
     out = {

@@ -1,23 +1,24 @@
 """Dynamic detail of one face: milliseconds a map, beside the equations as they are written; how well keys come back.
 
-The face is a subject of the synthetic study (`processing.synthetic.face_study`) with its true rig, 20 key expressions and
-their maps: a captured face as it would be without any error of capture. With `--face DIR` it is a detailed face's folder.
+The face is a subject of the synthetic study (`processing.synthetic.face_study`) with its true rig, 20 key expressions
+and their maps: a captured face as it would be without any error of capture. `--face DIR`: a detailed face's folder.
 
-Weights are random: dense ones, every unit anything between 0 and 1, and sparse ones, as a phone's tracker gives: a few
-units well, the others near nothing or not at all.
+Weights are random: dense ones, every unit anything between 0 and 1; sparse ones, as a phone's tracker gives: a few
+units well, the others near nothing or not at all; and such as lie near keys.
 
-`--between` tells how far maps between the keys are from the truth, which synthetic faces have for any expression: by the
-equations alone, by the blend that returns the keys, by the neutral's map. Synthetic wrinkles are drawn by one rule from
-how far skin is squeezed, and flatter whoever guesses them.
+`--between` tells how far maps between the keys are from the truth, which synthetic faces have for any expression: by
+the equations alone, by the blend that returns the keys, by the neutral's map. Synthetic wrinkles are drawn by one rule
+from how far skin is squeezed, and flatter whoever guesses them.
 
     OMP_NUM_THREADS=1 python benchmarks/dynamic_detail.py [--size-px 1024] [--frames 200] [--between] [--json]
+    OMP_NUM_THREADS=1 python benchmarks/dynamic_detail.py --face DIR
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from face_study_model import SEED, true_rig
 from common.array_types import Bools, Floats, Floats32
 from processing.animation.detail_equations import activation_masks, synthesised, weight_masks
 from processing.animation.dynamic_detail import DynamicDetail, KeyedFace
+from processing.animation.face_folder import read_keyed_face
 from processing.face_models.blendshapes.rig import Rig
 from processing.geometry.mesh import Mesh
 from processing.synthetic.face_appearance import FaceAppearance, face_appearance
@@ -94,7 +96,7 @@ def synthesis_figures(face: KeyedFace, size_px: int = 1024, frames: int = 200, s
     made_s = time.perf_counter() - begun
     units = len(detail.names)
     detail.displacement(np.zeros(units))  # compiled now
-    kinds: Mapping[str, Callable[[np.random.Generator, int], Floats]] = {
+    kinds: dict[str, Callable[[np.random.Generator, int], Floats]] = {
         "dense": dense_weights,
         "sparse": sparse_weights,
     }
@@ -161,11 +163,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200, help="random weights of each kind")
     parser.add_argument("--between", action="store_true", help="errors between the keys (synthetic alone)")
     asked = parser.parse_args()
-    face = captured_face(asked.subject, size_px=asked.size_px, vertices=asked.vertices)
+    captured = None if asked.face else captured_face(asked.subject, size_px=asked.size_px, vertices=asked.vertices)
+    face = captured or read_keyed_face(asked.face)
     told: dict[str, Any] = {"size_px": asked.size_px, "vertices": len(face.rig.neutral_mm)}
     told |= synthesis_figures(face, asked.size_px, asked.frames)
-    if asked.between:
-        told |= between_figures(face, asked.size_px)
+    if asked.between and captured is not None:
+        told |= between_figures(captured, asked.size_px)
     for name, value in told.items():
         print(f"{name}: {value}", file=sys.stderr)
     print(json.dumps(told))

@@ -132,7 +132,7 @@ def give_consent(
     told: hears what may be wrong and is not refused, as where the age is not known.
     Raises AlreadyThere when the scope has an open consent; ConsentError as db.consents.consent_rules.check_consent.
     Eyes mosaicked narrows what was allowed: what left with open eyes is marked
-    (db.consents.withdrawals.releases_that_show_eyes).
+    (db.consents.withdrawals.releases_that_show_eyes), and so are weights that hold a picture of the subject.
     """
     scope = ConsentScope(scope)
     signed = SignedForm(document_sha256, form_version, guardian, shared_form)
@@ -160,8 +160,10 @@ def give_consent(
     audit_log.record(tx, "consent.give", "subject", subject.code, detail)
     if scope is ConsentScope.EYES_MOSAICKED:
         narrowed = mark_narrowed(tx, subject, consent.recorded_at)
-        if narrowed:
-            audit_log.record(tx, "subject.narrow", "subject", subject.code, {"in_releases": list(narrowed)})
+        weights = mark_weights(tx, subject, Leaving.CONSENT, consent.recorded_at, pictured=True)
+        if narrowed or weights:
+            detail = {"in_releases": list(narrowed)} | ({"in_weights": list(weights)} if weights else {})
+            audit_log.record(tx, "subject.narrow", "subject", subject.code, detail)
     return consent
 
 
@@ -171,7 +173,7 @@ def withdraw_consent(
     """Close the open consents of `scopes` (all by default), with all that follows from it.
 
     What was released under them is marked, and so are every face model that the subject is in and all weights that were
-    trained on it, where it withdraws from these. When no consent stays open, pending stage runs are stopped. With
+    trained on it, where it withdraws from these; weights that hold a picture of it go with publication. When no consent stays open, pending stage runs are stopped. With
     publication goes its condition, eyes mosaicked. Raises ConsentError when there was none to close, and for eyes
     mosaicked alone: without it more could be shown.
     """
@@ -203,6 +205,8 @@ def withdraw_consent(
         models = mark_models(tx, subject, Leaving.CONSENT, when)
         weights = mark_weights(tx, subject, Leaving.CONSENT, when)
         released = tuple(dict.fromkeys((*released, *releases_with_models(tx, subject))))
+    elif ConsentScope.PUBLICATION in closed:
+        weights = mark_weights(tx, subject, Leaving.CONSENT, when, pictured=True)
     if stopped or released or models or weights:
         detail = {"stopped_runs": stopped, "in_releases": list(released)}
         detail |= {"in_models": list(models)} if models else {}

@@ -190,13 +190,16 @@ def mark_weights(
     *,
     takes: Collection[int] | None = None,
     jobs: Collection[int] = (),
+    pictured: bool = False,
 ) -> tuple[str, ...]:
     """Mark the learned weights that were trained on the subject: they are neither used nor released any more.
 
-    takes: those alone of a release that has one of these takes, or of a face model that one of these jobs made. Named
-    as in 'regressor 3f2a90c1b7de'.
+    takes: those alone of a release that has one of these takes, or of a face model that one of these jobs made.
+    pictured: those alone that hold a picture of the subject. Named as in 'regressor 3f2a90c1b7de'.
     """
     inside = select(LearnedSubject.learned_id).where(LearnedSubject.subject_id == subject.id)
+    if pictured:
+        inside = inside.where(LearnedSubject.pictured)
     which: list[ColumnElement[bool]] = [Learned.id.in_(inside)]
     if takes is not None:
         held = select(ReleaseItem.release_id).where(ReleaseItem.take_id.in_(sorted(takes)))

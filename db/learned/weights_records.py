@@ -13,12 +13,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from db.audit import audit_log
+from db.consents.capture_consent import today
+from db.consents.scope_consents import consenting_subjects, masked_subjects
 from db.consents.withdrawals import withdrawn_takes
 from db.engine import utc_now
 from db.errors import AlreadyThere, ConsentError, NotFound
 from db.face_models.model_records import members_by_code
 from db.models import (
     Artefact,
+    ConsentScope,
     FaceModel,
     FaceModelMember,
     Learned,
@@ -139,19 +142,32 @@ def require_trainable(
 
 
 def record_weights(
-    tx: Session, sha256: str, card: Mapping[str, Any], release: Release, codes: Collection[str]
+    tx: Session,
+    sha256: str,
+    card: Mapping[str, Any],
+    release: Release,
+    codes: Collection[str],
+    pictured: Collection[str] = (),
 ) -> WeightsRecord:
-    """Record a file of weights. codes: of the subjects trained on; card: as the file has it.
+    """Record a file of weights. codes: of the subjects trained on; pictured: of those whose picture is in the file;
+    card: as the file has it.
 
-    Raises AlreadyThere, and as `require_trainable`.
+    Raises AlreadyThere, as `require_trainable`, and ConsentError for a picture of somebody who does not consent to
+    publication with open eyes.
     """
     if find_weights(tx, sha256) is not None:
         raise AlreadyThere(f"{weights_name(card['kind'], sha256)} is recorded already; see: mien learn list")
     ids, model = require_trainable(tx, release, codes, card["model"].get("sha256"))
+    shown = consenting_subjects(tx, ConsentScope.PUBLICATION, today()) - set(masked_subjects(tx, today()))
+    if hidden := sorted(code for code in pictured if ids.get(code) not in shown):
+        raise ConsentError(
+            f"the file holds pictures of {', '.join(hidden)}, who must not be shown (publication, open eyes): train again "
+            "on a release that has them as they consent now"
+        )
     learned = Learned(
         kind=LearnedKind(card["kind"]), sha256=sha256, release_id=release.id,
         model_id=None if model is None else model.id, card=dict(card), created_at=utc_now(), marked_at=None,
-        subjects=[LearnedSubject(subject_id=number) for number in ids.values()],
+        subjects=[LearnedSubject(subject_id=number, pictured=code in pictured) for code, number in ids.items()],
     )  # fmt: skip
     tx.add(learned)
     tx.flush()

@@ -51,6 +51,7 @@ class LearnedSubject(Base):
 
     learned_id: Mapped[int] = mapped_column(ForeignKey("learned_weights.id"), primary_key=True)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), primary_key=True, index=True)
+    pictured: Mapped[bool]  # whether the file holds a picture of the subject, as a texture that completes others
     left_at: Mapped[datetime | None]
     why: Mapped[Leaving | None] = mapped_column(checked(Leaving))
 

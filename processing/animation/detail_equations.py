@@ -28,7 +28,7 @@ def texel_activations(rig: Rig, mesh: Mesh, texels: Texels) -> Iterator[Floats32
 
 
 def activation_masks(rig: Rig, mesh: Mesh, size_px: int) -> Floats32:
-    """(U, S, S) of every unit, 0 where no texel shows the face; row 0 is v = 1. mesh: of the rig's topology, with UVs."""
+    """(U, S, S) of every unit, 0 where no texel shows the face. mesh: of the rig's topology, with UVs."""
     texels = texels_of(mesh, size_px)
     return np.stack([np.asarray(texels.image(mask), np.float32) for mask in texel_activations(rig, mesh, texels)])
 

@@ -78,7 +78,10 @@ class DynamicDetail:
 
     @staticmethod
     def of(face: KeyedFace, size_px: int, *, exact: bool = False, progress: Progress = no_progress) -> "DynamicDetail":
-        """The detail of a face at a map's side. exact: in doubles, at twice the memory. Raises DetailError, MeshError."""
+        """The detail of a face at a map's side. exact: in doubles, at twice the memory.
+
+        Raises DetailError, MeshError.
+        """
         labels = neutral_first(face.labels)
         order = [face.labels.index(label) for label in labels]
         maps = []
@@ -166,7 +169,7 @@ class DynamicDetail:
     @property
     def coverage(self) -> float:
         """Share of all units' tiles that are kept."""
-        return len(self._units) / max(1, len(self.names) * self._maps.shape[1])
+        return float(len(self._units) / max(1, len(self.names) * self._maps.shape[1]))
 
 
 def neutral_first(labels: Sequence[str]) -> tuple[str, ...]:
@@ -262,7 +265,7 @@ def _mix(
     units: Ints32,
     first_unit: Ints64,
     weights: NDArray[np.floating],
-    rest: float,
+    rest: np.floating,
     near: Ints64,
     added: NDArray[np.floating],
     out: NDArray[np.floating],

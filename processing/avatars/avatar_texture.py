@@ -5,7 +5,7 @@ before a head belong to no head's skin. Eyes are textured by themselves: from th
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -28,11 +28,11 @@ _CORE = (*range(6, 11), *range(17, 68))  # landmarks between which all belongs t
 _GROWN = 0.02  # of the eyes' distance, by which that is enlarged
 _EDGE_MM = 2.5  # a mask's edge is no skin yet
 _EVEN = (0.6, 1.7)  # factors on light that are divided out, at most: nine functions say little of grazing places
-_OPEN = 0.16  # an eye's height by its width from which on it is open enough to be taken
+_OPEN = 0.12  # an eye's height by its width from which on it is open enough to be taken
 _EYE_SEEN = 0.05  # trust from which on a texel of an eye is the photograph's: its edge is under a lid
 _SOFT = 0.003  # of the square's side
-_EYE_SHOWN = 0.12  # share of an eye's texels that must be seen
-_CAVITY = (30.0, 26.0, 66.0)  # BGR of the mouth's inside at its entrance
+_EYE_SHOWN = 0.08  # share of an eye's texels that must be seen
+_CAVITY = (34.0, 26.0, 92.0)  # BGR of the mouth's inside at its entrance
 _CLOSED_GAIN = (0.5, 1.6)
 
 
@@ -43,7 +43,7 @@ class AvatarTexture:
     image: Image  # (S, S, 3) BGR
     completed: Bools  # (S, S) texels of skin that the photograph does not show
     face_completed: float  # share of the face that is completed, by area
-    eyes: tuple[str, str]  # subject's right and left: "photograph", "subject"
+    eyes: str  # whose they are: "photograph", "subject" (that of `other`), "none" of a head that has none
 
 
 def avatar_texture(
@@ -64,8 +64,8 @@ def avatar_texture(
     head, size = person.head, texels.size_px
     mesh = person.model.topology.mesh.with_vertices(fit.vertices_mm)
     usable = _usable(photograph, landmarks_px, appearance, float(fit.figures["px_per_mm"]))
-    face = _texels_of(texels, person.model.topology.face[head.triangles].all(axis=1))
-    shown = _some(texels, (person.model.topology.face | (head.parts == EYE))[head.triangles].all(axis=1))
+    face = _texels_of(texels, np.asarray(person.model.topology.face[head.triangles].all(axis=1)))
+    shown = _some(texels, np.asarray((person.model.topology.face | (head.parts == EYE))[head.triangles].all(axis=1)))
     seen = project_photograph(mesh, fit.camera, photograph, shown, usable)
     if light == "even" and appearance is not None:
         seen = _evened(seen, mesh, fit, shown, appearance)
@@ -104,11 +104,15 @@ def _usable(image: Image, landmarks_px: Floats, appearance: Appearance | None, p
     cv2.fillConvexPoly(core, np.rint(hull).astype(np.int32), 1)
     grown = max(1, round(_GROWN * float(np.linalg.norm(points[36] - points[45]))))
     core = cv2.dilate(core, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1)))
-    if appearance is None:
-        return np.asarray(core > 0)
     edge = max(1, round(_EDGE_MM * px_per_mm))
-    skin = cv2.erode(appearance.skin.astype(np.uint8), np.ones((2 * edge + 1, 2 * edge + 1), np.uint8))
-    return np.asarray((core > 0) | (skin > 0))
+    square = np.ones((2 * edge + 1, 2 * edge + 1), np.uint8)
+    outline = np.zeros_like(core)
+    cv2.fillConvexPoly(outline, np.rint(cv2.convexHull(landmarks_px.astype(np.float32))).astype(np.int32), 1)
+    outline = cv2.erode(outline, square, borderValue=0)
+    if appearance is None:
+        return np.asarray((core > 0) & (outline > 0))
+    skin = cv2.erode(appearance.skin.astype(np.uint8), square, borderValue=0)
+    return np.asarray(((core > 0) & (outline > 0)) | (skin > 0))
 
 
 def _evened(
@@ -121,7 +125,8 @@ def _evened(
     front = normals[:, 2] < -0.5
     typical = np.median(brightness[front]) if front.any() else np.median(brightness)
     factor = texels.interpolate(mesh, (brightness / typical).clip(*_EVEN))
-    even = display(linear(seen.colours.reshape(-1, 3)[texels.index]) / factor).clip(0, 255)
+    own = seen.colours.reshape(-1, 3)[texels.index].astype(np.float64)
+    even = display(linear(own) / factor).clip(0, 255)
     return ProjectedTexture(np.asarray(texels.image(even.astype(np.float32)), np.float32), seen.trust)
 
 
@@ -143,7 +148,8 @@ def _some(texels: Texels, triangles: Bools) -> Texels:
 
 
 def _texels_of(texels: Texels, triangles: Bools) -> Bools:
-    return np.asarray(texels.image(triangles[texels.triangle].astype(np.uint8)) > 0)
+    picture: Any = texels.image(triangles[texels.triangle].astype(np.uint8))
+    return np.asarray(picture > 0)
 
 
 def _at_open_mouth(parts: np.ndarray, landmarks_px: Floats, size: int) -> Bools:
@@ -173,23 +179,25 @@ def _draw_eyes(
     parts: np.ndarray,
     landmarks_px: Floats,
     gain: Floats,
-) -> tuple[str, str]:
-    """Each eye from the photograph, where it is open; what the lids hide goes on as what is seen ends."""
-    drawn = []
+) -> str:
+    """Both eyes from the photograph where both are open; what the lids hide goes on as what is seen ends.
+
+    Both or none: eyes of two people in one face are seen at once.
+    """
     if not (parts == EYE).any():
-        return "none", "none"
+        return "none"
     across = person.neutral_mm[:, 0] - person.neutral_mm[person.head.parts == EYE, 0].mean()
-    left = np.asarray(texels.image(texels.interpolate(person.model.topology.mesh, across)) > 0)
-    for side, opening in zip((~left, left), eye_openings(landmarks_px), strict=True):
-        domain = (parts == EYE) & side
-        known = domain & (seen.trust > _EYE_SEEN)
-        if opening > _OPEN and known.sum() > _EYE_SHOWN * domain.sum():
-            _spread(colours, seen.colours, known, domain)
-            drawn.append("photograph")
-        else:
-            colours[domain] *= float(gain.mean())
-            drawn.append("subject")
-    return drawn[0], drawn[1]
+    sideways: Any = texels.image(texels.interpolate(person.model.topology.mesh, across))
+    left = np.asarray(sideways > 0)
+    domains = [(parts == EYE) & side for side in (~left, left)]
+    known = [domain & (seen.trust > _EYE_SEEN) for domain in domains]
+    shown = all(some.sum() > max(_EYE_SHOWN * domain.sum(), 1) for some, domain in zip(known, domains, strict=True))
+    if not (shown and min(eye_openings(landmarks_px)) > _OPEN):
+        colours[parts == EYE] *= float(gain.mean())
+        return "subject"
+    for domain, some in zip(domains, known, strict=True):
+        _spread(colours, seen.colours, some, domain)
+    return "photograph"
 
 
 def _spread(colours: Floats32, seen: Floats32, known: Bools, domain: Bools) -> None:
@@ -217,7 +225,7 @@ def _draw_mouth(colours: Floats32, mesh: Mesh, person: PersonHead, texels: Texel
     lips = person.head.landmark_points(neutral)[60:].mean(axis=0)
     depth = texels.image(texels.interpolate(mesh, (lips[2] - neutral[:, 2]).clip(0, 60)))
     light = np.exp(-np.asarray(depth) / 14.0)[..., None].astype(np.float32)
-    colours[inside] = (np.array(_CAVITY, np.float32) * (0.25 + 0.75 * light))[inside]
+    colours[inside] = (np.array(_CAVITY, np.float32) * (0.35 + 0.65 * light))[inside]
 
 
 def _fill_around(colours: Floats32, texels: Texels) -> None:

@@ -6,7 +6,9 @@ that are measured on photographs, in place of lambda_f and lambda_q: a pose has 
 as likely as an upright one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +57,7 @@ class HeadFit:
     weights: Floats  # (U,) in 0..1
     correction_mm: Floats  # (L, 3)
     camera: Camera
-    figures: dict[str, object]
+    figures: Mapping[str, Any]
     review: QualityReview
 
 
@@ -143,8 +145,8 @@ class _HeadFitting:
         name = self._photograph.name
         none = np.zeros(1)
         fitted = FittedPhotograph(
-            name, pose, vertices, self._landmarks, off, none, none + 1.0, 0.0 if self._photograph.focal_px else focal_share,
-            None,
+            name, pose, vertices, self._landmarks, off, none, none + 1.0,
+            0.0 if self._photograph.focal_px else focal_share, None,
         )  # fmt: skip
         figures = photo_figures(model, fitted)
         figures["correction_mm"] = float(np.linalg.norm(correction[model.topology.face], axis=1).mean())

@@ -45,7 +45,9 @@ class PersonHead:
         return self.model.bilinear.offsets(np.ones(1))
 
 
-def person_head(model: FaceModel, head: LowPolyHead, neutral_mm: Floats, own: BilinearShapes | None = None) -> PersonHead:
+def person_head(
+    model: FaceModel, head: LowPolyHead, neutral_mm: Floats, own: BilinearShapes | None = None
+) -> PersonHead:
     """The head of a neutral (L, 3) mm, that moves as the model's nearest identity does.
 
     own: `model.subset(head.vertices)`, where it is there already.

@@ -2,8 +2,8 @@
 
 Perez et al. 2003, section 2: of what is completed the gradients are the other texture's, at its border the colours are
 the photograph's. So the difference of both is harmonic where nothing is seen: it is solved for, and added to the other
-texture. UV charts have borders that are none on the head: texels on both sides of a seam are neighbours here, so colours
-meet across it. The difference is smooth; it is solved exactly on few texels and refined on more.
+texture. UV charts have borders that are none on the head: texels on both sides of a seam are neighbours here, so that
+colours meet across it. The difference is smooth; it is solved exactly on few texels and refined on more.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from processing.geometry.uv_rasterization import Texels
 
 COARSE_PX = 128
 _SWEEPS = 50  # of refinement, each level
-_SMALL = 1e-4  # of the weight that ties a texel to nothing: what no seen texel reaches keeps the other texture
+_SMALL = 1e-8  # of the weight that ties a texel to nothing: what no seen texel reaches keeps the other texture
 
 
 @dataclass(frozen=True, eq=False)

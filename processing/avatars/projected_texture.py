@@ -1,9 +1,11 @@
 """A photograph laid on a head's UVs: the colour of each texel that it shows, and how well it shows it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from common.array_types import Bools, Floats, Floats32, Image
 from processing.errors import ShapeError
@@ -61,31 +63,26 @@ def project_photograph(
     some = np.flatnonzero(trust > 0)
     if len(some):
         colours[some] = sample_image(_as_fine(image, pixels, texels, some), pixels[some])
-    return ProjectedTexture(
-        np.asarray(texels.image(colours), np.float32), np.asarray(texels.image(trust), np.float32)
-    )
+    return ProjectedTexture(np.asarray(texels.image(colours), np.float32), np.asarray(texels.image(trust), np.float32))
 
 
 def _without_edges(texels: Texels, clear: Floats32) -> Floats32:
     """(N,) what is clear, less a margin to what is hidden."""
     reach = max(1, round(_EDGE_TEXELS * texels.size_px / 1024))
-    picture = np.asarray(texels.image(clear, background=1.0), np.float32)
-    picture = cv2.erode(picture, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    whole: Any = texels.image(clear, background=1.0)
+    picture = cv2.erode(whole, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     picture = cv2.blur(picture, (2 * reach + 1, 2 * reach + 1))
     return np.asarray(picture.ravel()[texels.index] * clear, np.float32)
 
 
 def _as_fine(image: Image, pixels: Floats, texels: Texels, some: np.ndarray) -> Image:
     """The photograph no finer than the texels: what lies between them would be noise."""
-    grid = np.full((texels.size_px * texels.size_px, 2), np.nan)
-    grid[texels.index[some]] = pixels[some]
-    grid = grid.reshape(texels.size_px, texels.size_px, 2)
-    steps = np.linalg.norm(grid[:, 1:] - grid[:, :-1], axis=2)
-    steps = steps[np.isfinite(steps)]
+    beside = np.flatnonzero(np.diff(texels.index[some]) == 1)  # texels whose right neighbour is there, too
+    steps = np.linalg.norm(pixels[some][beside + 1] - pixels[some][beside], axis=1)
     step = float(np.median(steps)) if len(steps) else 1.0
     return image if step < 1.5 else np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 * step), np.uint8)
 
 
-def _step(value: Floats) -> Floats:
+def _step(value: NDArray[np.floating[Any]]) -> Floats:
     t = value.clip(0, 1)
     return np.asarray(t * t * (3 - 2 * t))

@@ -2,7 +2,7 @@
 
 import typer
 
-from processing.commands import learn_records, learn_train
+from processing.commands import learn_models, learn_records, learn_train
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -16,6 +16,7 @@ for command in (
     learn_train.regressor,
     learn_train.detail,
     learn_train.avatar,
+    learn_models.models,
     learn_records.show,
     learn_records.check,
     learn_records.record,

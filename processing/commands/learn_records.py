@@ -193,13 +193,15 @@ def _record(studio: "StudioRecords", path: Path, card: "LearnedCard") -> "Weight
     from db.engine import transaction
     from db.errors import NotFound
     from db.learned.weights_records import record_weights, release_of_manifest
+    from processing.training.withdrawn import pictured_in
 
     said = card.release
     if said.get("layout") != "release":
         raise NotFound(f"{path} was trained on a folder, not on a release of this studio: there is nobody to ask")
     with transaction(studio.engine) as tx:
         release = release_of_manifest(tx, str(said["name"]), int(said["version"]), str(said["sha256"]))
-        return record_weights(tx, _sha256(path), card.as_json(), release, _codes(card.subjects))
+        pictured = _codes(pictured_in(card))
+        return record_weights(tx, _sha256(path), card.as_json(), release, _codes(card.subjects), pictured)
 
 
 def _codes(subjects: Sequence[str]) -> list[str]:

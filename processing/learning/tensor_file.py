@@ -27,7 +27,7 @@ _TYPES = {
     "BOOL": "|b1",
 }  # fmt: skip
 _ALLOWED = frozenset(np.dtype(name) for name in _TYPES.values())
-_DIMENSIONS = 8
+_DIMENSIONS, _SIDE = 8, 1 << 40
 Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -111,7 +111,7 @@ def _check_entry(name: str, entry: Mapping[str, Any], size: int) -> None:
     if entry["dtype"] not in _TYPES:
         raise ValueError(f"{name} is of type {str(entry['dtype'])[:20]}; read are {', '.join(sorted(_TYPES))}")
     shape, (first, last) = entry["shape"], entry["data_offsets"]
-    if len(shape) > _DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= size for n in (*shape, first, last)):
+    if len(shape) > _DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= _SIDE for n in (*shape, first, last)):
         raise ValueError(f"{name} has a shape or a place that no tensor has")
     count = 1
     for n in shape:

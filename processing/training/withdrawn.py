@@ -23,7 +23,7 @@ class WithdrawnFrom:
 def withdrawn_from(weights: Path, newer: Path) -> WithdrawnFrom:
     """Those whom weights were trained on and of whom the release `newer` says that they have withdrawn.
 
-    What somebody took back of pictures counts too: textures were learned from. Raises WeightsError, ManifestError, and
+    What somebody took back of pictures alone counts where the weights hold a picture of them. Raises WeightsError, ManifestError, and
     StudyError where the release is another one, or older.
     """
     card = read_learned_card(weights)
@@ -38,15 +38,23 @@ def withdrawn_from(weights: Path, newer: Path) -> WithdrawnFrom:
         raise StudyError(
             f"{newer} is version {manifest.version}, and {weights} was trained on {version}: name a newer one"
         )
-    trained = set(card.subjects)
+    trained, pictured = set(card.subjects), set(pictured_in(card))
     found = [
         f"{stone.code}: {stone.in_words()}"
         for stone in manifest.tombstones
-        if stone.concerns(version) and not stone.of_model and str(stone.index) in trained
+        if stone.concerns(version)
+        and not stone.of_model
+        and str(stone.index) in (pictured if stone.what in ("photographs", "eyes") else trained)
     ]
     found += _models(card, manifest.tombstones)
     do = "delete it in every copy, train again on the newer version" if found else "nothing: everybody is still in it"
     return WithdrawnFrom(card.kind, tuple(found), do)
+
+
+def pictured_in(card: LearnedCard) -> tuple[str, ...]:
+    """Subjects of whom the weights hold a picture: a texture that completes what a photograph does not show."""
+    said = card.architecture.get("completion", ())
+    return tuple(str(subject) for subject in said) if isinstance(said, list | tuple) else ()
 
 
 def _models(card: LearnedCard, stones: Sequence[Tombstone]) -> list[str]:

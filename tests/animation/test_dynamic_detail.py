@@ -1,5 +1,6 @@
 """Dynamic detail: the equations as they are written, key expressions returned, no jump anywhere."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_between_two_keys_a_fine_walk_has_no_step() -> None:
     detail = DynamicDetail.mixing(masks, maps, key_weights, exact=True)
     for a, b in ((0, 1), (1, 2), (4, 5)):
         walk = [detail.displacement((1 - t) * key_weights[a] + t * key_weights[b]) for t in np.linspace(0, 1, 401)]
-        steps = np.array([np.abs(after - before).max() for before, after in zip(walk, walk[1:], strict=False)])
+        steps = np.array([np.abs(after - before).max() for before, after in pairwise(walk)])
         assert steps.max() < 0.05
         assert np.abs(np.diff(steps)).max() < 0.2 * steps.max()
 

@@ -165,7 +165,7 @@ ROWS: Rows = {
         {"id": 1, "kind": "regressor", "sha256": D, "release_id": 1, "model_id": 1, "card": {"kind": "regressor"},
          "created_at": WHEN, "marked_at": WHEN},
     ],
-    "learned_weights_subject": [{"learned_id": 1, "subject_id": 1, "left_at": WHEN, "why": "take"}],
+    "learned_weights_subject": [{"learned_id": 1, "subject_id": 1, "pictured": True, "left_at": WHEN, "why": "take"}],
     "recipient": [
         {"id": n, "institution": name, "contact": sealed, "created_at": WHEN, "forgotten_at": when}
         for n, name, sealed, when in ((1, "University of Ä", "gAAAA", None), (2, None, None, WHEN))

@@ -39,6 +39,7 @@ def upgrade() -> None:
         "learned_weights_subject",
         sa.Column("learned_id", sa.Integer(), nullable=False),
         sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("pictured", sa.Boolean(), nullable=False),
         sa.Column("left_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("why", leaving, nullable=True),
         sa.ForeignKeyConstraint(

@@ -1,42 +1,10 @@
 """Identity features to the vertices of a head: three fully connected layers (Lin et al., section 3.3)."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 from torch import nn
 
 from common.array_types import Floats
-from processing.errors import DataError
-
-_SLOPE = 0.2
-
-
-@dataclass(frozen=True)
-class DecoderShape:
-    """What builds the network anew."""
-
-    vertices: int  # L
-    features: int = 128
-    hidden: int = 128
-    components: int = 200
-    dropout: float = 0.0  # of features and of the hidden layer, while it learns
-
-    def as_json(self) -> Mapping[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_json(said: Mapping[str, Any]) -> "DecoderShape":
-        """Raises DataError for what `as_json` did not make."""
-        try:
-            sizes = [int(said[key]) for key in ("vertices", "features", "hidden", "components")]
-            shape = DecoderShape(sizes[0], sizes[1], sizes[2], sizes[3], float(said["dropout"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"no decoder of heads is built so ({error!r}); train again") from None
-        if min(shape.vertices, shape.features, shape.hidden, shape.components) < 1 or not 0 <= shape.dropout < 1:
-            raise DataError("no decoder of heads is built so: a size is below 1; train again")
-        return shape
+from processing.learning.avatar.decoder_shape import SLOPE, DecoderShape
 
 
 class ShapeDecoder(nn.Module):  # type: ignore[misc]
@@ -55,7 +23,7 @@ class ShapeDecoder(nn.Module):  # type: ignore[misc]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         x = (features - self.feature_mean) * self.feature_scale
-        x = nn.functional.leaky_relu(self.first(self.dropout(x)), _SLOPE)
+        x = nn.functional.leaky_relu(self.first(self.dropout(x)), SLOPE)
         return self.last(self.second(self.dropout(x))).reshape(len(x), self.shape.vertices, 3)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

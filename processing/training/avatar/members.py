@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from common.array_types import Floats, Image
 from common.bounded.files import read_bytes
 from common.bounded.limits import MAX_JSON_BYTES
+from common.bounded.npz_files import read_npz
+from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
+from processing.errors import DataError
 from processing.face_models.face_model import FaceModel
 from processing.face_models.low_poly_head import LowPolyHead
 from processing.template.template_file import read_template
@@ -22,8 +25,9 @@ from processing.training.study_faces import StudyFaces
 
 TABLE = "subjects.csv"  # of a release, and beside a folder's subjects
 TEMPLATE = "template.npz"
-LEAST_OF_GROUP = 8  # members: of fewer, five are too often the same
-_BAND = 20  # years
+_HEADS = "heads_mm"
+LEAST_OF_GROUP = 6  # members: of fewer, five are too often the same
+_BAND, _OLD = 20, 60  # years; from the second on all are alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +61,29 @@ def low_poly_head(faces: StudyFaces, model: FaceModel | None, vertices: int) -> 
 
 def gather_members(
     faces: StudyFaces,
+    model: FaceModel | None,
     codes: Sequence[str],
-    head: LowPolyHead,
     settings: AvatarSettings,
+    kept: Path,
     *,
     progress: Progress = no_progress,
 ) -> Members:
-    """Neutrals of `codes`, moved onto their mean, and consenting textures. Raises AvatarTrainingError, StudyError."""
-    heads = []
-    for number, code in enumerate(codes):
-        heads.append(head.take(faces.vertices(code, faces.neutral(code))))
-        progress((number + 1) / len(codes), f"{number + 1} of {len(codes)} members' heads")
-    kinds = kinds_of(faces.folder / TABLE, codes)
-    aligned = aligned_heads(heads)
-    pool = HeadPool(head.mesh(aligned.mean(axis=0)), aligned, grouped(kinds, LEAST_OF_GROUP))
+    """Neutrals of `codes` as low-poly heads, moved onto their mean, and consenting textures.
+
+    kept: file of the heads, read where it is there.  Raises AvatarTrainingError, StudyError.
+    """
+    if not kept.exists():
+        head = low_poly_head(faces, model, settings.vertices)
+        heads = []
+        for number, code in enumerate(codes):
+            heads.append(head.take(faces.vertices(code, faces.neutral(code))))
+            progress((number + 1) / len(codes), f"{number + 1} of {len(codes)} members' heads")
+        arrays = {_HEADS: aligned_heads(heads).astype(np.float32), **head.arrays()}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(kept) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+    # Read in any case: what goes on from a file must not differ in its last bits from what made it.
+    head, aligned = _read_heads(kept, len(codes))
     shown = tuple(number for number, code in enumerate(codes) if code in faces.pictured)
     if not shown:
         raise AvatarTrainingError(
@@ -81,7 +94,20 @@ def gather_members(
         np.ascontiguousarray(faces.texture(codes[n], faces.neutral(codes[n]), settings.texture_px)[..., ::-1])
         for n in shown
     )
-    return Members(tuple(codes), head, pool, shown, textures)
+    groups = grouped(kinds_of(faces.folder / TABLE, codes), LEAST_OF_GROUP)
+    return Members(tuple(codes), head, HeadPool(head.mesh(aligned.mean(axis=0)), aligned, groups), shown, textures)
+
+
+def _read_heads(path: Path, count: int) -> tuple[LowPolyHead, Floats]:
+    """What `gather_members` kept. Raises AvatarTrainingError."""
+    try:
+        arrays = read_npz(path)
+        head, heads = LowPolyHead.of_arrays(arrays), arrays[_HEADS].astype(np.float64)
+    except (DataError, OSError, KeyError, ValueError) as error:
+        raise AvatarTrainingError(f"{path} holds no heads ({error}); delete it, and it is made again") from None
+    if heads.shape != (count, len(head.vertices), 3):
+        raise AvatarTrainingError(f"{path} holds other people's heads; delete its folder, and it is made again")
+    return head, heads
 
 
 def kinds_of(table: Path, codes: Sequence[str]) -> list[tuple[str, ...]]:
@@ -98,7 +124,7 @@ def kinds_of(table: Path, codes: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _band(age: str | None) -> str:
-    return f"{int(age) // _BAND * _BAND}" if age and age.isdecimal() else ""
+    return f"{min(int(age), _OLD) // _BAND * _BAND}" if age and age.isdecimal() else ""
 
 
 def nearest_members(head_mm: Floats, members: Members, count: int) -> NDArray[np.int64]:

@@ -14,11 +14,12 @@ from common.array_types import Floats, Floats32, Ints64
 from common.progress import Progress, no_progress, part
 from processing.face_models.face_model import FaceModel
 from processing.learning.avatar.decoder import COMPLETION, MEMBER_FEATURES, MEMBER_TEXTURE
-from processing.learning.avatar.decoder_network import DecoderShape, ShapeDecoder
+from processing.learning.avatar.decoder_network import ShapeDecoder
+from processing.learning.avatar.decoder_shape import DecoderShape
 from processing.learning.avatar.identity_features import mean_features
 from processing.learning.weights_file import network_tensors
 from processing.training.avatar.feature_files import FeatureFile, make_held_file, prepare_features, read_features
-from processing.training.avatar.members import Members, gather_members, low_poly_head
+from processing.training.avatar.members import Members, gather_members
 from processing.training.avatar.settings import AvatarSettings, AvatarTrainingError
 from processing.training.precision import descend
 from processing.training.study_faces import StudyFaces
@@ -52,7 +53,7 @@ class HeadData:
 
     def split(self, share: float) -> tuple["HeadData", "HeadData"]:
         """Photographs of the first heads, and of the last share of them."""
-        last = self.head >= len(self.heads_mm) * (1 - share)
+        last = self.head >= len(self.heads_mm) - max(1, round(share * len(self.heads_mm)))
         return replace(self, features=self.features[~last], head=self.head[~last]), replace(
             self, features=self.features[last], head=self.head[last]
         )
@@ -205,8 +206,7 @@ def make_task(
     model: of the study, whose topology says where eyes and mouth are; None: the template beside a folder's subjects.
     Raises AvatarTrainingError and what reading the study raises.
     """
-    head = low_poly_head(faces, model, settings.vertices)
-    members = gather_members(faces, train, head, settings, progress=part(progress, 0.0, 0.1))
+    members = gather_members(faces, model, train, settings, work / "members.npz", progress=part(progress, 0.0, 0.1))
     files, own_files = prepare_features(work, members, settings, seed=seed, progress=part(progress, 0.1, 0.9))
     heads = HeadData.of([read_features(path) for path in files])
     own = HeadData.of([read_features(path) for path in own_files])

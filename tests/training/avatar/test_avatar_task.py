@@ -6,13 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from small_model import small_model
 
 from processing.errors import NoFace, ShapeError
 from processing.face_models.low_poly_head import LowPolyHead
 from processing.learning.avatar import identity_features as identity
 from processing.learning.avatar.decoder import MEMBER_FEATURES, AvatarDecoder
-from processing.learning.avatar.decoder_network import DecoderShape
+from processing.learning.avatar.decoder_shape import DecoderShape
 from processing.learning.weights_file import LearnedCard, LearnedWeights, WeightsError, read_weights
 from processing.training.avatar import feature_files
 from processing.training.avatar.augmentation import HeadPool, aligned_heads
@@ -68,6 +69,8 @@ def test_it_learns_and_its_weights_tell_consenting_members_alone(members: Member
     decoder = AvatarDecoder.open(read_weights(tmp_path / "run/weights.safetensors", "avatar"))
     truth = task.heads.heads_mm[task.heads.head[0]]
     found = decoder.predict(task.heads.features[0])
+    same = task.network(torch.from_numpy(task.heads.features[:1]))[0].detach().numpy()
+    assert np.abs(found - same).max() < 0.2  # kept in 16 bits
     assert np.linalg.norm(found - truth, axis=1).mean() < np.linalg.norm(decoder.mean_mm - truth, axis=1).mean()
     assert len(decoder.codes) == 2
     assert set(decoder.codes) < {"S000", "S002", "S005"}  # who may be shown
@@ -83,6 +86,9 @@ def test_it_learns_and_its_weights_tell_consenting_members_alone(members: Member
     without = {name: array for name, array in decoder.weights.tensors.items() if name != MEMBER_FEATURES}
     with pytest.raises(WeightsError, match="other members"):
         AvatarDecoder.open(LearnedWeights(done, without))
+    shorter = {**decoder.weights.tensors, "network.second.bias": np.zeros(3, np.float32)}
+    with pytest.raises(WeightsError, match="no layer second"):
+        AvatarDecoder.open(LearnedWeights(done, shorter))
 
 
 @pytest.mark.usefixtures("seen")
