@@ -26,8 +26,10 @@ from processing.training.regressor.photograph_shards import photograph_shards
 from processing.training.regressor.renders import FaceSource, prepare_shards
 from processing.training.regressor.samples import FaceBatch, Samples
 from processing.training.regressor.settings import RegressorError, RegressorSettings
-from processing.training.study_faces import StudyFaces, split_subjects
+from processing.training.study_faces import StudyFaces
 
+PARTS = frozenset({"mesh"})  # that must be there of every subject; textures where they are
+NEEDS_MODEL = True
 _HELD_BACK = 500  # photographs of people held back, to measure with
 _POINT_NOISE = 0.02  # crop sides by which points are moved at most (deviation) while the geometry is taught
 _MOST_MESHES = 60  # of them
@@ -42,15 +44,16 @@ def make_task(
     settings: RegressorSettings,
     work: Path,
     *,
+    train: tuple[str, ...],
+    held_back: tuple[str, ...],
     seed: int,
     device: str = "cpu",
     progress: Progress = no_progress,
-    held_back: tuple[str, ...] | None = None,
 ) -> "RegressorTask":
     """Renders under `work` (made where they are not there yet), and the task that learns from them.
 
-    held_back: subjects whose textures and meshes are only measured with; None: a tenth, by the seed.
-    Raises RegressorError without a model, or for one of another topology than the study.
+    train: subjects whose skin is worn by faces to learn from, where it may be shown.  held_back: those whose meshes and
+    skin are measured with.  Raises RegressorError without a model, or for one of another topology than the study.
     """
     if model is None:
         raise RegressorError("a regressor needs the study's face model: name it by --model")
@@ -58,16 +61,18 @@ def make_task(
         raise RegressorError(
             f"model {model.name} is of another topology than the study: build it from this study (mien model build)"
         )
-    held = split_subjects(faces.subjects, 0.1, seed)[1] if held_back is None else held_back
-    trained = [s for s in faces.subjects if s in faces.pictured and s not in held]
-    textures = tuple(faces.texture(s, faces.neutral(s), settings.texture_px) for s in trained)
+    textures = tuple(
+        faces.texture(s, faces.neutral(s), settings.texture_px)
+        for s in train
+        if s in faces.pictured and faces.files(s, faces.neutral(s)).texture.is_file()
+    )
     vertices = compared_vertices(model, settings.points)
     count = -(-settings.photographs // settings.shard)
     paths = prepare_shards(
         work / "renders", count, FaceSource(model, textures), vertices, settings, seed=seed,
         progress=part(progress, 0.0, 0.9),
     )  # fmt: skip
-    measured = held_back_source(faces, model, [s for s in held if s in faces.pictured], settings, seed)
+    measured = held_back_source(faces, model, [s for s in held_back if s in faces.pictured], settings, seed)
     shards = -(-_HELD_BACK // settings.shard)
     checks = prepare_shards(
         work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
@@ -84,7 +89,12 @@ def held_back_source(
     faces: StudyFaces, model: FaceModel, subjects: list[str], settings: RegressorSettings, seed: int
 ) -> FaceSource:
     """Meshes of those held back as they are registered, in their own skin; without anybody, faces of the model."""
-    takes = [(subject, label) for subject in subjects for label in faces.labels(subject)]
+    takes = [
+        (subject, label)
+        for subject in subjects
+        for label in faces.labels(subject)
+        if faces.files(subject, label).texture.is_file()
+    ]
     some = np.random.default_rng([seed, 7]).permutation(len(takes))[:_MOST_MESHES]
     meshes = []
     for number in sorted(some.tolist()):
@@ -219,7 +229,7 @@ class RegressorTask:
         return figures(np.concatenate(errors), np.concatenate(turns), np.concatenate(bows))
 
     def result(self) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
-        tensors = dict(network_tensors(self.average))
+        tensors = dict(network_tensors(self.average, half=True))
         tensors |= {"pivot_mm": np.asarray(self.pivot_mm, np.float32), **self.mirror.tensors()}
         return tensors, self.network.architecture()
 
