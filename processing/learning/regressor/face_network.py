@@ -8,7 +8,7 @@ and the layers are taught by the model itself without a picture: a tenth of the 
 distance comes out besides: a face before a short lens is no weak perspective.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class FaceOutput:
     place: Tensor  # (B, 2) of the pivot, 0..1 from the crop's upper left corner
     distance_mm: Tensor  # (B,) of the camera from the pivot
     located: Tensor  # (B, K, 2) where the network sees its points, in the crop's sides
+    maps: Tensor  # (B, K, h, w) logarithms, but for a constant, of how likely each point is in each cell of the crop
 
     def seen(self, points_mm: Tensor, pivot_mm: Tensor) -> tuple[Tensor, Tensor]:
         """(B, M, 3) model's frame -> (B, M, 2) places in the crop, and (B, M) mm of depth beyond the pivot."""
@@ -107,8 +108,9 @@ class FaceNetwork(nn.Module):  # type: ignore[misc]
         joined = self.lateral[0](stages[0])
         for lateral, one in zip(list(self.lateral)[1:], stages[1:], strict=True):
             joined = joined + nn.functional.interpolate(lateral(one), size=finest, mode="nearest")
-        located = self.located(self.places(self.joined(joined)).float())
-        return self.face_of(located, five, self.besides(x.mean(dim=(2, 3))).float())
+        maps = self.places(self.joined(joined)).float()
+        face = self.face_of(self.located(maps), five, self.besides(x.mean(dim=(2, 3))).float())
+        return replace(face, maps=maps[:, : self.points])
 
     def located(self, maps: Tensor) -> Tensor:
         """(B, 3 K, h, w) -> (B, K, 2) in the crop's sides: the mean place by the first K maps, each cell's shifted."""
@@ -140,6 +142,7 @@ class FaceNetwork(nn.Module):  # type: ignore[misc]
             0.5 + _PLACE * pose[:, 7:9],
             DISTANCE_MM * torch.exp(_DISTANCE * pose[:, 9].clamp(-3, 3)),
             located,
+            located.new_zeros((len(located), self.points, 1, 1)),
         )
 
 

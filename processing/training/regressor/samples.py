@@ -9,7 +9,7 @@ import numpy as np
 
 from common.array_types import Floats, Floats32, Image, Ints64
 from common.bounded.npz_files import map_npz
-from processing.learning.regressor.face_crop import FaceCrop, changed_crop, crop_of_points
+from processing.learning.regressor.face_crop import FaceCrop, changed_crop, crop_of_points, halved_crop
 from processing.learning.regressor.face_mirror import FaceMirror
 from processing.learning.regressor.face_network import five_inputs
 from processing.learning.regressor.line_of_sight import line_of_sight
@@ -83,8 +83,10 @@ class Samples:
         self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None, size_px: int
     ) -> dict[str, Any]:
         row, crop, mirrored, eyes_px = self._draw(number, rng, size_px)
-        image = self.shards[self._of[number]].image(int(self._row[number]))
-        taken = crop.take(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
+        half = crop.scale < 0.5
+        image = self.shards[self._of[number]].image(int(self._row[number]), half=half)
+        seen_by = halved_crop(crop) if half else crop
+        taken = seen_by.take(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
         if rng is not None:
             taken = spoil(rng, taken, eyes_px=crop.to_crop(eyes_px), how=spoiling)
         return {"images": taken, **row}

@@ -259,7 +259,7 @@ class RegressorTask:
                 true["points_mm"] = self.points(true["scores"], true["weights"])
                 as_seen = FaceOutput(
                     true["scores"], true["weights"], true["R"], true["size"], true["place"], true["distance_mm"],
-                    true["seen"][:, :0],
+                    true["seen"][:, :0], true["seen"][:, :0, None],
                 )  # fmt: skip
                 true["seen"] = as_seen.seen(true["points_mm"], pivot)[0]
             noise = rng.standard_normal((len(numbers), len(rows), 2)) * rng.uniform(

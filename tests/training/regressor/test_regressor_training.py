@@ -77,8 +77,9 @@ def test_points_lie_in_the_picture_where_the_truth_says(shards):
 def face_of(true, place):
     """The truth of a batch as the network would say it; it sees the first five points."""
     return FaceOutput(
-        true["scores"], true["weights"], true["R"], true["size"], place, true["distance_mm"], true["seen"][:, :5]
-    )
+        true["scores"], true["weights"], true["R"], true["size"], place, true["distance_mm"], true["seen"][:, :5],
+        torch.zeros(len(place), 5, 1, 1),
+    )  # fmt: skip
 
 
 def test_truth_projected_by_the_output_s_own_rule_is_where_the_camera_saw_it(samples, model):
