@@ -83,12 +83,9 @@ def make_own_file(
         head = members.pool.heads_mm[members.pictured[number]]
         seen = photograph_features(rng, head, members.textures[number], members, settings, settings.of_members)
         heads.append(head)
-        features.append(seen.reshape(-1, 128))
+        features.append(seen)
         which.append(np.full(len(seen), place))
-    return FeatureFile(
-        np.asarray(heads, np.float32), np.concatenate(features).astype(np.float32),
-        np.concatenate(which).astype(np.int64),
-    )  # fmt: skip
+    return _file(heads, features, which)
 
 
 def make_held_file(
