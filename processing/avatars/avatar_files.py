@@ -47,6 +47,7 @@ class AvatarInputs:
     expression: bool = False  # whether the photograph's expression is in the file, as an animation
     focal_px: float | None = None
     face: str | None = None  # which of several
+    detail: Path | None = None  # folder of the detailed face of this photograph: its relief becomes a normal map
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,8 +282,27 @@ def _write(
             "avatar", avatar.person.model.topology.mesh.with_vertices(avatar.neutral_mm), avatar.person.units,
             avatar.offsets_mm, bytes(encoded), avatar.teeth, encoded_png(teeth_texture()),
             _facts(given, model, decoder, avatar, by), avatar.weights if given.expression else None,
+            None if given.detail is None else _normals(given.detail, avatar, given.texture_px),
         ),
     )  # fmt: skip
+
+
+def _normals(folder: Path, avatar: "Avatar", size_px: int) -> bytes:
+    """A JPEG of the relief of a detailed face at rest. Raises DataError where it is of another topology."""
+    from processing.avatars.normal_map import normal_map
+    from processing.face_models.detailed_face import read_detailed_face
+    from processing.geometry.uv_rasterization import texels_of
+
+    face, head = read_detailed_face(folder), avatar.person.head
+    if len(face.mesh.vertices_mm) != head.full:
+        raise DataError(
+            f"{folder} is a face of {len(face.mesh.vertices_mm)} vertices, the model has {head.full}: "
+            "give what `mien face detail` made with the same model"
+        )
+    height, valid = face.displacement(face.labels[0], size_px)
+    mesh = head.mesh(avatar.neutral_mm)
+    picture = normal_map(mesh, texels_of(mesh, size_px), height, valid)
+    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
 
 
 def _facts(
