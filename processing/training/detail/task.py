@@ -72,7 +72,6 @@ def make_task(
     settings: DetailSettings,
     work: Path,
     *,
-    train: Sequence[str],
     held_back: Sequence[str],
     seed: int,
     device: str = "cpu",
@@ -80,7 +79,7 @@ def make_task(
 ) -> "DetailTask":
     """Prepare a study's maps in `work`, what its faces have in common, and the networks.
 
-    model: by which the key expressions' weights are told.  Raises DataError for a study without what is needed.
+    model: by which the key expressions' weights are told.  held_back: the subjects who are not learned from.  Raises DataError for a study without what is needed.
     """
     if model is None:
         raise DataError("displacement is learned for the faces of a model: name one with --model")
@@ -89,8 +88,8 @@ def make_task(
             f"model {model.name} is of topology {model.topology.topology} and the study of {faces.topology}; name the "
             "model that was made of it"
         )
-    everyone = [one for one in faces.subjects if one in {*train, *held_back}]
-    maps = prepare_maps(faces, everyone, settings.map_px, work, progress=part(progress, 0.0, 0.8))
+    train = [one for one in faces.subjects if one not in held_back]
+    maps = prepare_maps(faces, faces.subjects, settings.map_px, work, progress=part(progress, 0.0, 0.8))
     learners, others = ([maps.number(one) for one in some] for some in (train, held_back))
     progress(0.8, "what faces have in common")
     relief, change = learned_relief(maps, learners)
