@@ -165,7 +165,9 @@ class FaceRegressor:
         pixels = torch.from_numpy(np.ascontiguousarray(both)).to(self._device).permute(0, 3, 1, 2)
         with torch.inference_mode():
             out = self._network(pixels, torch.from_numpy(points).to(self._device))
-        found = {key: value.double().cpu().numpy() for key, value in vars(out).items()}
+        found = {
+            key: value.double().cpu().numpy() for key, value in vars(out).items() if key not in ("located", "maps")
+        }
         return self._averaged(found)
 
     def _averaged(self, found: dict[str, Floats]) -> _Look:
