@@ -79,7 +79,8 @@ def make_task(
 ) -> "DetailTask":
     """Prepare a study's maps in `work`, what its faces have in common, and the networks.
 
-    model: by which the key expressions' weights are told.  held_back: the subjects who are not learned from.  Raises DataError for a study without what is needed.
+    model: by which the key expressions' weights are told.  held_back: the subjects who are not learned from.
+    Raises DataError for a study without what is needed.
     """
     if model is None:
         raise DataError("displacement is learned for the faces of a model: name one with --model")
