@@ -43,7 +43,7 @@ class AvatarInputs:
     model: Path
     weights: Path | None = None  # of a decoder of heads; None: the shape is the model's fit
     texture_px: int = 1024
-    light: Literal["keep", "even"] = "keep"
+    light: Literal["keep", "even"] = "even"
     expression: bool = False  # whether the photograph's expression is in the file, as an animation
     focal_px: float | None = None
     face: str | None = None  # which of several
@@ -174,7 +174,12 @@ def _features(photograph: Photograph, landmarks_px: Floats) -> Floats32:
     """Identity features of the chosen face: of a part of the photograph, upright, that holds this face alone."""
     from processing.learning.avatar.identity_features import identity_features
 
-    return identity_features(upright_crop(photograph.image, landmarks_px))
+    told = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it tells what each network runs on
+    try:
+        return identity_features(upright_crop(photograph.image, landmarks_px))
+    finally:
+        cv2.utils.logging.setLogLevel(told)
 
 
 def upright_crop(image: Image, landmarks_px: Floats, size_px: int = 320) -> Image:

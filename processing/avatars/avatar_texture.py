@@ -27,7 +27,7 @@ _SEEN = 0.3  # trust from which on a texel is the photograph's
 _CORE = (*range(6, 11), *range(17, 68))  # landmarks between which all belongs to the face: brows, beard, lips
 _GROWN = 0.02  # of the eyes' distance, by which that is enlarged
 _EDGE_MM = 2.5  # a mask's edge is no skin yet
-_EVEN = (0.6, 1.7)  # factors on light that are divided out, at most: nine functions say little of grazing places
+_EVEN = (0.72, 1.5)  # factors on light that are divided out, at most: nine functions say little of grazing places
 _OPEN = 0.12  # an eye's height by its width from which on it is open enough to be taken
 _EYE_SEEN = 0.05  # trust from which on a texel of an eye is the photograph's: its edge is under a lid
 _SOFT = 0.003  # of the square's side
@@ -42,6 +42,7 @@ class AvatarTexture:
 
     image: Image  # (S, S, 3) BGR
     completed: Bools  # (S, S) texels of skin that the photograph does not show
+    shown: Bools  # (S, S) texels of the face's skin that are the photograph's
     face_completed: float  # share of the face that is completed, by area
     eyes: str  # whose they are: "photograph", "subject" (that of `other`), "none" of a head that has none
 
@@ -82,7 +83,7 @@ def avatar_texture(
     area = _areas(mesh, texels)
     share = float(area[skin & ~known].sum() / max(float(area[skin].sum()), 1e-9))
     image = np.rint(colours).clip(0, 255).astype(np.uint8)
-    return AvatarTexture(image, whole.completed, share, eyes)
+    return AvatarTexture(image, whole.completed, known, share, eyes)
 
 
 def eye_openings(landmarks_px: Floats) -> tuple[float, float]:

@@ -77,13 +77,13 @@ class GlbBuffer:
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
-    def keyframes(self, values: NDArray[np.float32]) -> int:
-        """An accessor of an animation's times or numbers, (N, 1) floats."""
+    def keyframes(self, values: NDArray[np.float32], kind: str = "SCALAR") -> int:
+        """An accessor of an animation's times or numbers, (N, 1) floats; or (N, 4) turns, of kind VEC4."""
         values = np.ascontiguousarray(values, dtype="<f4")
         view = self.view(values.tobytes())
         least, most = values.min(axis=0).tolist(), values.max(axis=0).tolist()
         self.accessors.append(
-            {"bufferView": view, "componentType": FLOAT, "count": len(values), "type": "SCALAR"}
+            {"bufferView": view, "componentType": FLOAT, "count": len(values), "type": kind}
             | {"min": least, "max": most}
         )
         return len(self.accessors) - 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
+WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 KIND = {5126: "<f4", 5125: "<u4", 5123: "<u2"}
 
 

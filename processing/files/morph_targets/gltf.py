@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from common.array_types import Floats32, Ints32
+from processing.errors import ShapeError
 from processing.files.glb import METRES, GlbBuffer, write_glb_file
 from processing.files.morph_targets.morph_target_model import (
     STILL_MM,
     STILL_NORMAL,
+    MorphAnimation,
     MorphTargetModel,
     Rights,
     moved_vertices,
@@ -27,8 +29,11 @@ SECONDS = 0.6  # that a target is played for, there and back
 _GREY = [0.62, 0.55, 0.5, 1.0]
 
 
-def write_glb(path: Path, model: MorphTargetModel) -> None:
-    """Whole or not at all. A vertex at a UV seam is there once for each of its UVs: glTF knows one index a corner."""
+def write_glb(path: Path, model: MorphTargetModel, animation: MorphAnimation | None = None) -> None:
+    """Whole or not at all. A vertex at a UV seam is there once for each of its UVs: glTF knows one index a corner.
+
+    animation: what the file plays, in place of one target after another. Raises ShapeError for one of other targets.
+    """
     buffer = GlbBuffer()
     mesh = _mesh(buffer, model)
     document = _asset(model) | {
@@ -38,7 +43,11 @@ def write_glb(path: Path, model: MorphTargetModel) -> None:
         "meshes": [mesh],
         **_material(buffer, model),
     }
-    if model.plays and model.targets:
+    if animation is not None:
+        document["animations"] = [_recorded(buffer, animation, len(model.targets))]
+        if animation.turns is not None:
+            document |= _turned_nodes(model, animation)
+    elif model.plays and model.targets:
         document["animations"] = [_in_turn(buffer, len(model.targets))]
     document |= {
         "accessors": buffer.accessors,
@@ -103,6 +112,42 @@ def _in_turn(buffer: GlbBuffer, count: int) -> dict[str, Any]:
     }
     channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
     return {"name": "in turn", "samplers": [sampler], "channels": [channel]}
+
+
+def _recorded(buffer: GlbBuffer, animation: MorphAnimation, count: int) -> dict[str, Any]:
+    """A recording: weights of all targets on node 0, the head's turns on node 1."""
+    if animation.weights.shape != (len(animation.times_s), count):
+        raise ShapeError("weights", animation.weights.shape, f"({len(animation.times_s)}, {count})")
+    samplers = [
+        {
+            "input": buffer.keyframes(animation.times_s[:, None]),
+            "output": buffer.keyframes(animation.weights.reshape(-1, 1)),
+            "interpolation": "LINEAR",
+        }
+    ]
+    channels = [{"sampler": 0, "target": {"node": 0, "path": "weights"}}]
+    if animation.turns is not None and animation.turn_times_s is not None:
+        if animation.turns.shape != (len(animation.turn_times_s), 4):
+            raise ShapeError("turns", animation.turns.shape, f"({len(animation.turn_times_s)}, 4)")
+        samplers.append(
+            {
+                "input": buffer.keyframes(animation.turn_times_s[:, None]),
+                "output": buffer.keyframes(animation.turns, "VEC4"),
+                "interpolation": "LINEAR",  # of quaternions: along the great circle
+            }
+        )
+        channels.append({"sampler": 1, "target": {"node": 1, "path": "rotation"}})
+    return {"name": animation.name, "samplers": samplers, "channels": channels}
+
+
+def _turned_nodes(model: MorphTargetModel, animation: MorphAnimation) -> dict[str, Any]:
+    """The face under a node that turns about the pivot."""
+    pivot = [METRES * part for part in animation.pivot_mm]
+    face = {"mesh": 0, "name": model.name, "translation": [-part for part in pivot]}
+    return {
+        "scenes": [{"nodes": [1]}],
+        "nodes": [face, {"name": f"{model.name}_head", "children": [0], "translation": pivot}],
+    }
 
 
 def _material(buffer: GlbBuffer, model: MorphTargetModel) -> dict[str, Any]:

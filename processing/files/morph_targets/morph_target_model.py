@@ -76,6 +76,21 @@ class MorphTargetModel:
     plays: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class MorphAnimation:
+    """Weights of all targets over time, and how the head turns. Between keyframes both go evenly."""
+
+    name: str
+    #: (T,) ascending from 0, and (T, targets) 0..1.
+    times_s: Floats32
+    weights: Floats32
+    #: (R,) and (R, 4) quaternions x, y, z, w about `pivot_mm`; none: the head stays.
+    turn_times_s: Floats32 | None = None
+    turns: Floats32 | None = None
+    #: (3,) mm.
+    pivot_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
 class MovedVertices(NamedTuple):
     """What a target moves or turns."""
 
