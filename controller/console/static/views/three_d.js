@@ -291,7 +291,7 @@ export function mount(root, app) {
     keyed(heads, panes.map((pane, index) => ({ pane, index })), ({ index }) => index, makeHead, (head, { pane, index }) => {
       const take = found(pane);
       const [button, close] = head.firstChild.children;
-      text(button, take ? `${take.subject} · ${named(take.label)}` : pane.session);
+      text(button, take ? `${take.subject} · ${look === "rig" ? "rig" : named(take.label)}` : pane.session);
       attribute(button, "aria-pressed", String(index === active));
       attribute(head, "data-active", index === active && panes.length > 1 ? "yes" : undefined);
       attribute(head, "data-drawn", pane.drawn ? pane.drawn.split(" ").at(-1) : undefined);

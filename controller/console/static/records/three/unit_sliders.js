@@ -1,7 +1,7 @@
 // Sliders of a rig's units beside the 3-D view.
 
 import { el, text } from "/static/dom.js";
-import { named, tick } from "/static/records/parts.js";
+import { count, named, tick } from "/static/records/parts.js";
 
 const GROUPS = [["Brows", /^brow/], ["Eyes", /^eye/], ["Cheeks and nose", /^(cheek|nose)/], ["Jaw and tongue", /^(jaw|tongue)/], ["Mouth", /^mouth/], ["Others", /./]];
 /** "mouthSmileLeft" as "mouth smile left". */
@@ -34,7 +34,7 @@ export class UnitSliders {
     this.relief.box.disabled = !face.keys.length;
     this.skin.box.disabled = !face.skin;
     const still = this.#stillUnits(face);
-    text(this.note, [face.keys.length ? `relief out of ${face.keys.length} expressions` : "no displacement maps: no relief", still ? `${still} units move nothing here` : ""].filter(Boolean).join("; "));
+    text(this.note, [face.keys.length ? `relief out of ${face.keys.length} expressions` : "no displacement maps: no relief", still ? `${count(still, "unit moves", "units move")} nothing here` : ""].filter(Boolean).join("; "));
     this.sliders = face.units.map((unit) => this.#slider(unit));
     const left = new Set(face.units.keys());
     this.groups.replaceChildren(...GROUPS.flatMap(([name, pattern]) => {
@@ -45,11 +45,11 @@ export class UnitSliders {
   }
 
   #stillUnits(face) {
-    let count = 0;
+    let still = 0;
     for (let unit = 0; unit < face.units.length; unit += 1) {
-      if (!face.active.subarray(unit * face.vertices, (unit + 1) * face.vertices).some(Boolean)) count += 1;
+      if (!face.active.subarray(unit * face.vertices, (unit + 1) * face.vertices).some(Boolean)) still += 1;
     }
-    return count;
+    return still;
   }
 
   #slider(unit) {
