@@ -50,7 +50,7 @@ def test_a_task_of_a_folder_is_the_same_when_it_goes_on(
     faces = StudyFaces.open(folder)
 
     def make(held: tuple[str, ...]):
-        return make_task(faces, None, SETTINGS, tmp_path / "data", train=CODES[: 4 - len(held)], held_back=held, seed=1)
+        return make_task(faces, None, SETTINGS, tmp_path / "data", held_back=held, seed=1)
 
     first, again = make(CODES[3:]), make(CODES[3:])
     assert np.array_equal(first.heads.heads_mm, again.heads.heads_mm)
