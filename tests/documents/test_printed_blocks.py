@@ -21,6 +21,7 @@ LIKENESSES = "photographs of people; tests/single_view runs the command"
 NOT_RUN = {
     ("README.md", "make demo"): "sets up an environment of its own; tests/system/test_demo.py runs the demo",
     ("README.md", "mien face fit"): LIKENESSES,
+    ("README.md", "make models"): "half an hour; the guides of learn, detail, animate and avatar have its commands",
     ("README.md", "mien model build"): "docs/how-to/face-models.md has these commands, and its test runs them",
     ("docs/backup.md", "install -m 644 deploy/systemd"): ROOT_RIGHTS,
     ("docs/backup.md", "tar -C /srv/mien"): "age, a program of others",
@@ -62,7 +63,7 @@ NOT_RUN = {
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --model"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --focal-px"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --learned"): LIKENESSES,
-    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; tests of the regressor have its parts",
+    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; the regressor's tests have its parts",
     ("docs/how-to/edit-expression.md", "echo '{"): LIKENESSES,
     ("docs/how-to/edit-expression.md", "mien benchmark make wild"): (
         "photographs of people, many; tests/evaluation/wild makes one of drawn heads"
