@@ -8,12 +8,14 @@ and the layers are taught by the model itself without a picture: a tenth of the 
 distance comes out besides: a face before a short lens is no weak perspective.
 """
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.array_types import Floats, Floats32
 from processing.learning.networks.shufflenet_v2 import CHANNELS, STRIDE, Trunk
@@ -172,3 +174,20 @@ def network_of(architecture: dict[str, Any]) -> FaceNetwork:
         whole["identities"], whole["units"], whole["points"], input_px=whole["input_px"], width=float(said["width"]),
         maps=whole["maps"], hidden=whole["hidden"],
     )  # fmt: skip
+
+
+def fused(network: FaceNetwork) -> FaceNetwork:
+    """The same network for looking alone, in evaluation's mode: normalisations are part of the convolutions before."""
+    made = copy.deepcopy(network)
+    for part in made.modules():
+        if isinstance(part, nn.Sequential):
+            kept: list[nn.Module] = []
+            for layer in part.children():
+                if isinstance(layer, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d):
+                    kept[-1] = fuse_conv_bn_eval(kept[-1], layer)
+                else:
+                    kept.append(layer)
+            part._modules.clear()
+            for number, layer in enumerate(kept):
+                part.add_module(str(number), layer)
+    return made

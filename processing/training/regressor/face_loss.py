@@ -81,8 +81,8 @@ def face_losses(
 
 
 def map_loss(maps: Tensor, seen: Tensor) -> Tensor:
-    """Cross-entropy of maps (B, K, h, w) with a hill of one cell's deviation about where points (B, K, 2) are; 0..1 over
-    the crop, points beyond its edge at the edge.
+    """Cross-entropy of maps (B, K, h, w) with hills of one cell's deviation about points (B, K, 2), 0..1 over the crop;
+    points beyond its edge are at the edge.
     """
     height, width = maps.shape[2:]
     if height * width == 1:

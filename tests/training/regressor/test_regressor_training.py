@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation, mirrored_units
-from processing.learning.regressor.face_network import FaceNetwork, FaceOutput, five_inputs, rotation_of
+from processing.learning.regressor.face_network import FaceNetwork, FaceOutput, five_inputs, fused, rotation_of
 from processing.learning.regressor.line_of_sight import line_of_sight
 from processing.training.regressor.face_draws import compared_vertices, draw_face, draw_weights
 from processing.training.regressor.face_loss import PointModel, batch_tensors, face_losses, point_errors
@@ -237,6 +237,18 @@ def test_a_point_is_located_where_its_map_says(model):
     maps[0, 3] = -2  # the second point's, across
     located = network.located(maps)
     torch.testing.assert_close(located[0], torch.tensor([[6.5 / 8, 1.5 / 4], [0.5 / 8 - 0.5, 3.5 / 4]]))
+
+
+def test_a_fused_network_says_the_same(model):
+    torch.manual_seed(1)
+    network = FaceNetwork(model.identity_count, len(model.units), 4, input_px=64, width=0.5, maps=8, hidden=8)
+    with torch.no_grad():
+        network.train()(torch.randint(0, 255, (4, 3, 64, 64)), torch.zeros(4, 11))  # statistics of its own
+    x, five = torch.randint(0, 255, (2, 3, 64, 64)), torch.zeros(2, 11)
+    with torch.inference_mode():
+        one, other = network.eval()(x, five), fused(network)(x, five)
+    torch.testing.assert_close(one.located, other.located, atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in fused(network).modules())
 
 
 def test_settings_that_cannot_be_are_refused():
