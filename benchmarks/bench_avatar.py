@@ -148,6 +148,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--set", default="{}", help="other settings, as JSON")
     parser.add_argument("--held", type=int, default=20)
     parser.add_argument("--second", type=int, default=20)
+    parser.add_argument("--second-seed", type=int, default=2, help="settings were chosen on people of seed 1")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--command", action="store_true", help="time `mien avatar` too")
     parser.add_argument("--json", action="store_true")
@@ -172,7 +173,7 @@ def main() -> None:
     if asked.second and asked.ict.exists():
         where = asked.correspondence or asked.work / "correspondence.npz"
         found["second_population"] = measured(
-            second_population(asked.ict, where, asked.second, asked.seed), decoders, asked.work
+            second_population(asked.ict, where, asked.second, asked.second_seed), decoders, asked.work
         )
     ours = decoders["ours"]
     out = {

@@ -162,8 +162,8 @@ def give_consent(
         narrowed = mark_narrowed(tx, subject, consent.recorded_at)
         weights = mark_weights(tx, subject, Leaving.CONSENT, consent.recorded_at, pictured=True)
         if narrowed or weights:
-            detail = {"in_releases": list(narrowed)} | ({"in_weights": list(weights)} if weights else {})
-            audit_log.record(tx, "subject.narrow", "subject", subject.code, detail)
+            marked = {"in_releases": list(narrowed)} | ({"in_weights": list(weights)} if weights else {})
+            audit_log.record(tx, "subject.narrow", "subject", subject.code, marked)
     return consent
 
 
@@ -173,9 +173,9 @@ def withdraw_consent(
     """Close the open consents of `scopes` (all by default), with all that follows from it.
 
     What was released under them is marked, and so are every face model that the subject is in and all weights that were
-    trained on it, where it withdraws from these; weights that hold a picture of it go with publication. When no consent stays open, pending stage runs are stopped. With
-    publication goes its condition, eyes mosaicked. Raises ConsentError when there was none to close, and for eyes
-    mosaicked alone: without it more could be shown.
+    trained on it, where it withdraws from these; weights that hold a picture of it go with publication. When no consent
+    stays open, pending stage runs are stopped. With publication goes its condition, eyes mosaicked. Raises ConsentError
+    when there was none to close, and for eyes mosaicked alone: without it more could be shown.
     """
     when = at or utc_now()
     wanted = list(dict.fromkeys(scopes))

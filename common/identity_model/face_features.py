@@ -28,8 +28,15 @@ class FaceFeatures:
         """problem: what is raised where a model is missing or damaged."""
         nothing = np.zeros(0, np.uint8)
         detector, recogniser = (np.frombuffer(model_bytes(name, problem), np.uint8) for name in (DETECTOR, RECOGNISER))
-        self._detector = cv2.FaceDetectorYN.create("onnx", detector, nothing, (DETECTED_PX, DETECTED_PX), _CONFIDENCE)
-        self._recogniser = cv2.FaceRecognizerSF.create("onnx", recogniser, nothing)
+        level = cv2.utils.logging.getLogLevel()
+        # OpenCV 5 warns of a choice of processor that neither class leaves to its caller.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        try:
+            size = (DETECTED_PX, DETECTED_PX)
+            self._detector = cv2.FaceDetectorYN.create("onnx", detector, nothing, size, _CONFIDENCE)
+            self._recogniser = cv2.FaceRecognizerSF.create("onnx", recogniser, nothing)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
     def find(self, bgr: Pixels) -> FaceRow | None:
         """The largest face of (H, W, 3) BGR as it lies, in its pixels; None without one. Some 30 ms at 640 px."""

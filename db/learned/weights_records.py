@@ -161,8 +161,8 @@ def record_weights(
     shown = consenting_subjects(tx, ConsentScope.PUBLICATION, today()) - set(masked_subjects(tx, today()))
     if hidden := sorted(code for code in pictured if ids.get(code) not in shown):
         raise ConsentError(
-            f"the file holds pictures of {', '.join(hidden)}, who must not be shown (publication, open eyes): train again "
-            "on a release that has them as they consent now"
+            f"the file holds pictures of {', '.join(hidden)}, who must not be shown (publication, open eyes): train "
+            "again on a release that has them as they consent now"
         )
     learned = Learned(
         kind=LearnedKind(card["kind"]), sha256=sha256, release_id=release.id,

@@ -53,7 +53,7 @@ def make_avatar(
     texels: Texels,
     other: Image,
     *,
-    light: Light = "keep",
+    light: Light = "even",
     start: PhotoPose | None = None,
     progress: Progress = no_progress,
 ) -> Avatar:

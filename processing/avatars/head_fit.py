@@ -34,6 +34,7 @@ from processing.single_view.fitting.photo_state import PhotoState, mean_state
 from processing.single_view.fitting.pose import POSE, PhotoPose
 from processing.single_view.photograph import FocalPrior, Photograph
 
+_LIPS = ((61, 67), (62, 66), (63, 65))  # upper and lower, inside
 _LOOKED_AT = 4  # every so many-th of the detector's points says what corrections there are
 
 
@@ -90,8 +91,10 @@ class _HeadFitting:
             tables = [table_dense(person.places), _outline(tables[0], settings.outline_share)]
         first = tables[0]
         some = slice(None, None, _LOOKED_AT if len(first.numbers) > 2 * 68 else 1)
+        # Lips that meet at rest stay together: opening is the units' work, and stays out of the neutral.
+        lips = model.topology.landmark_vertices[np.array(_LIPS)]
         self._modes: Floats32 = correction_modes(
-            model.topology.mesh, first.triangles[some], first.barycentric[some], settings.correction
+            model.topology.mesh, first.triangles[some], first.barycentric[some], settings.correction, lips
         )
         self._terms = [LandmarkTerm(model, table, self._modes) for table in tables]
 

@@ -14,12 +14,12 @@ from processing.avatars.person_head import PersonHead
 from processing.single_view.editing.teeth import coverage, teeth_of
 from processing.template.template import MOUTH_INTERIOR
 
-_TOOTH = np.array([214.0, 229.0, 238.0])  # BGR
+_TOOTH = np.array([172.0, 190.0, 200.0])  # BGR; in the lips' shade
 _GUM = np.array([112.0, 104.0, 176.0])
 _GUM_FROM_MM = 9.5  # from the biting edge
 _HEIGHT_MM, _HALF_MM = 14.0, 34.0  # that the texture shows of each row
 _PX = (512, 128)  # width, height of a row
-_BEHIND_LIPS_MM = 1.5
+_BEHIND_LIPS_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)

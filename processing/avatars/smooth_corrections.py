@@ -16,6 +16,8 @@ from common.array_types import Floats, Floats32, Ints32
 from processing.geometry.mesh import Mesh
 from processing.geometry.sparse_cholesky import Factor
 
+_TIE = 50.0  # stiffness between vertices that are tied; of a mesh's edges it is about 1
+
 
 @dataclass(frozen=True)
 class CorrectionLimits:
@@ -27,17 +29,27 @@ class CorrectionLimits:
 
 
 def correction_modes(
-    mesh: Mesh, triangles: Ints32, barycentric: Floats, limits: CorrectionLimits | None = None
+    mesh: Mesh,
+    triangles: Ints32,
+    barycentric: Floats,
+    limits: CorrectionLimits | None = None,
+    tied: Ints32 | None = None,
 ) -> Floats32:
     """(L, K) smooth fields over a mesh's vertices whose scores are standard normal, along each axis alike.
 
-    triangles: (N,), barycentric: (N, 3) the places that are looked at.
+    triangles: (N,), barycentric: (N, 3) the places that are looked at.  tied: (P, 2) vertices that go together though
+    they are far from each other along the surface.
     """
     limits = limits or CorrectionLimits()
     count = len(mesh.vertices_mm)
     kappa = np.sqrt(8.0) / limits.reach_mm  # of smoothness 1 in the plane
     mass = mesh.vertex_areas.clip(1e-3)
     stiff = cotangents(mesh)
+    if tied is not None and len(tied):
+        a, b = tied.T
+        weight = np.full(len(tied), _TIE)
+        rows, columns = np.r_[a, b, a, b], np.r_[a, b, b, a]
+        stiff = stiff + sparse.csr_array((np.r_[weight, weight, -weight, -weight], (rows, columns)), shape=stiff.shape)
     inner = (kappa**2 * sparse.diags_array(mass) + stiff).tocsr()
     precision = inner @ sparse.diags_array(1 / mass) @ inner * (1 / (4 * np.pi * kappa**2 * limits.size_mm**2))
     rows = np.repeat(np.arange(len(triangles)), 3)

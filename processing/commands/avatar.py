@@ -21,8 +21,8 @@ def avatar(
     ] = None,
     texture_px: Annotated[int, typer.Option("--texture-px", help="Side of the texture.")] = 1024,
     light: Annotated[
-        Literal["keep", "even"], typer.Option(help="The photograph's light: as it is, or its broad part divided out.")
-    ] = "keep",
+        Literal["even", "keep"], typer.Option(help="The photograph's light: its broad part divided out, or as it is.")
+    ] = "even",
     expression: Annotated[
         bool,
         typer.Option(
@@ -35,13 +35,24 @@ def avatar(
     face: Annotated[
         str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
     ] = None,
+    detail: Annotated[
+        Path | None,
+        typer.Option(
+            "--detail", help="Folder that `mien face detail` made of this photograph: its relief, as normals."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an avatar of the person in a photograph: a low-poly head with texture, teeth and 52 morph targets."""
     from common.terminal.progress_bar import progress_bar
     from processing.avatars.avatar_files import AvatarInputs, make_avatar_file
+    from processing.commands.learn_records import require_standing, weights_path
 
-    given = AvatarInputs(photograph, model, weights, texture_px, light, expression, focal_px, face)
+    require_standing(model)
+    if weights is not None:
+        weights = weights_path(weights)
+        require_standing(weights)
+    given = AvatarInputs(photograph, model, weights, texture_px, light, expression, focal_px, face, detail)
     with progress_bar(quiet=as_json) as progress:
         made = make_avatar_file(given, out, progress=progress)
     if as_json:

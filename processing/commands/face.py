@@ -2,7 +2,7 @@
 
 import typer
 
-from processing.commands import face_animate, face_edit, face_fit
+from processing.commands import face_animate, face_detail, face_edit, face_fit
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -14,4 +14,5 @@ def face() -> None:
 
 app.command("fit")(face_fit.fit)
 app.command("edit")(face_edit.edit)
+app.command("detail")(face_detail.detail)
 app.command("animate")(face_animate.animate)

@@ -83,6 +83,9 @@ def _made(
             from processing.single_view.photo_fit_files import fit_photo_files
 
             return fit_photo_files(given, out, progress=progress)
+        from processing.commands.learn_records import require_standing
         from processing.learning.regressor.learned_fit_files import fit_learned_files
+
+        require_standing(learned)
 
         return fit_learned_files(given, learned, out, refine=refine, progress=progress)

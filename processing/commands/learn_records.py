@@ -92,6 +92,8 @@ def list_weights(home: Home = None, database: Database = None, as_json: AsJson =
         for r in found
     ]  # fmt: skip
     print_table("Learned weights", ("weights", "recorded", "release", "model", "people", "standing", "left"), rows)
+    if any(not record.stands for record in found):
+        print("Of those not to be used: train again on the next version of the release, and delete the files.")
 
 
 def gate(home: Path | None, database: str | None) -> "Callable[[StudyFaces, Sequence[str], Mapping[str, Any]], None]":
@@ -246,7 +248,7 @@ def _studio(home: Path | None, database: str | None) -> "Iterator[StudioRecords 
 def _stands(record: "WeightsRecord") -> str:
     if record.marked_at is None:
         return "stands"
-    return f"not to be used since {record.marked_at:%Y-%m-%d}: train again on the next release, delete the file"
+    return f"not to be used since {record.marked_at:%Y-%m-%d}"
 
 
 def _plain(record: "WeightsRecord") -> dict[str, Any]:

@@ -6,6 +6,7 @@ prepared for learning, which is still before the first step.
 
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from processing.training.study_faces import StudyError, StudyFaces
 #: What a task may need of every subject; NEUTRAL_TEXTURE: of the face at rest alone.
 MESH, TEXTURE, NEUTRAL_TEXTURE, DISPLACEMENT = PARTS = ("mesh", "texture", "neutral_texture", "displacement")
 _SHOWN = 12  # problems that are named
+_NO_NUMBER = re.compile(rb"\nv [^\n]*(?:nan|inf)", re.IGNORECASE)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -123,7 +125,7 @@ class _Look:
             return f"has {count} vertices, and the others have {vertices}: it is of another topology, or cut short"
         if _faces_digest(data) != faces and topology_id(read_mesh(path)) != self.faces.topology:
             return "has other triangles than the others: it is of another topology, or cut short"
-        return "has vertices that are no numbers" if b"nan" in data or b"inf" in data else ""
+        return "has vertices that are no numbers" if _NO_NUMBER.search(data) else ""
 
 
 def _counted(data: bytes) -> int:

@@ -23,8 +23,8 @@ class WithdrawnFrom:
 def withdrawn_from(weights: Path, newer: Path) -> WithdrawnFrom:
     """Those whom weights were trained on and of whom the release `newer` says that they have withdrawn.
 
-    What somebody took back of pictures alone counts where the weights hold a picture of them. Raises WeightsError, ManifestError, and
-    StudyError where the release is another one, or older.
+    What somebody took back of pictures alone counts where the weights hold a picture of them. Raises WeightsError,
+    ManifestError, and StudyError where the release is another one, or older.
     """
     card = read_learned_card(weights)
     manifest, digest = read_manifest(newer)

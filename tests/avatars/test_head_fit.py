@@ -72,3 +72,13 @@ def test_modes_have_the_size_and_the_smoothness_that_is_asked_for() -> None:
         return (field * (stiff @ field)).sum() / np.square(field).sum()
 
     assert energy(wider) < energy(modes)
+
+
+def test_lips_stay_together_whatever_is_corrected() -> None:
+    person, camera = egg_person(), egg_camera()
+    landmarks = seen_landmarks(person.model, person.neutral_mm, camera)
+    for number, down in {61: -4, 62: -6, 63: -4, 65: 4, 66: 6, 67: 4}.items():  # px apart
+        landmarks[MEDIAPIPE_TO_68[number]] += [0, down]
+    fit = fit_head(person, photograph(focal_px=camera.K[0, 0]), landmarks)
+    upper, lower = (person.model.topology.landmark_vertices[list(some)] for some in ((61, 62, 63), (67, 66, 65)))
+    assert np.abs(fit.correction_mm[upper] - fit.correction_mm[lower]).max() < 0.3

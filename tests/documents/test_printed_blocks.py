@@ -58,8 +58,12 @@ NOT_RUN = {
     ("docs/operators.md", "mien studio serve --log-format"): "serve until they are ended; tests/common/guarding",
     ("docs/operators.md", "mien studio account add"): "needs a second manager; tests/controller/accounts calls each",
     ("docs/how-to/given-photographs.md", "subject/"): DRAWING,
+    ("docs/how-to/avatar.md", "mien avatar portrait.jpg"): "photographs of people; tests/avatars runs the command",
+    ("docs/how-to/avatar.md", "const gltf"): "a page's code; tests/browser/test_avatar_page.py loads an avatar so",
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --model"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --focal-px"): LIKENESSES,
+    ("docs/how-to/single-view.md", "mien face fit portrait.jpg --learned"): LIKENESSES,
+    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; tests/training/regressor has its parts",
     ("docs/how-to/edit-expression.md", "echo '{"): LIKENESSES,
     ("docs/how-to/edit-expression.md", "mien benchmark make wild"): (
         "photographs of people, many; tests/evaluation/wild makes one of drawn heads"
@@ -78,9 +82,14 @@ NOT_RUN = {
     ("docs/how-to/face-models.md", "mien release select faces --out selection.toml\n"): (
         "a studio of several subjects with rigs; tests/release/studio/export/test_rigs_and_models.py"
     ),
+    ("docs/how-to/detail.md", "mien learn detail"): "a training; tests/training/detail has a tiny one",
+    ("docs/how-to/detail.md", "mien face detail"): "weights of a training; tests/learning/detail has tiny ones",
+    ("docs/how-to/detail.md", "python benchmarks/bench_learned.py"): "minutes, and weights of a training",
     ("docs/how-to/face-models.md", "from src.facescape_fitter"): (
         "FaceScape's checkout; tests/face_models/test_facescape_model.py runs its code"
     ),
+    ("docs/how-to/learn.md", "mien learn regressor"): "a study and an hour; tests/training/test_learn_commands.py",
+    ("docs/how-to/learn.md", "mien learn detail"): "a GPU and a day",
     ("docs/how-to/template.md", "mien template import"): "another's head; tests/template/test_template.py",
     ("docs/operators.md", "mien rig optical-skew"): "photographs of a board of LEDs",
     ("docs/operators.md", "mien farm keys scheduler"): "several machines; tests/farm/test_tls.py has them as processes",

@@ -1,5 +1,6 @@
 """A folder of few small people, in the layout of `mien process`."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -7,8 +8,12 @@ import numpy as np
 
 from processing.files.displacement_map import DisplacementMap
 from processing.files.displacement_png import write_displacement_png
+from processing.files.mesh_files import read_mesh
 from processing.files.obj import write_obj
 from processing.geometry.mesh import Mesh
+from processing.release.formats.manifest import ManifestHead, make_manifest, write_manifest
+from processing.release.formats.released_files import CONVENTIONS, FACTS, MESH, MOSAICKED_LIST, PUBLISHABLE_LIST
+from processing.release.formats.tombstones import Tombstone
 
 LABELS = ("1_neutral", "2_smile", "3_mouth_stretch")
 SIZE = 32
@@ -44,4 +49,37 @@ def write_toy_study(folder: Path, subjects: int = 4, *, first: int = 1) -> Path:
             valid = np.ones((SIZE, SIZE), np.bool_)
             valid[:4] = False
             write_displacement_png(home / "dpmap" / f"{label}.png", DisplacementMap(np.asarray(height), valid))
+    return folder
+
+
+def write_toy_release(
+    folder: Path,
+    subjects: int = 4,
+    *,
+    version: int = 1,
+    publishable: tuple[int, ...] = (1, 2, 3, 4),
+    mosaicked: tuple[int, ...] = (),
+    tombstones: tuple[Tombstone, ...] = (),
+) -> Path:
+    """The same as a release 'faces': every mesh is moved away, and its metadata says how it comes back."""
+    write_toy_study(folder, subjects)
+    for home in sorted(folder.iterdir()):
+        index = int(home.name[1:])
+        home.rename(folder / str(index))
+        for label in LABELS:
+            motion = {"scale": 1.0, "R": np.eye(3)[[1, 2, 0]].tolist(), "t_mm": [10.0 * index, 0.0, 5.0]}
+            facts = folder / FACTS.at(index, label)
+            facts.parent.mkdir(parents=True, exist_ok=True)
+            facts.write_text(json.dumps({"frames": {"tu_to_template": motion}}))
+            path = folder / MESH.at(index, label)
+            mesh = read_mesh(path)
+            moved = (mesh.vertices_mm - motion["t_mm"]) @ np.array(motion["R"])  # the inverse of R x + t
+            write_obj(path, mesh.with_vertices(moved))
+    (folder / PUBLISHABLE_LIST.path).write_text("".join(f"{index}\n" for index in publishable))
+    (folder / MOSAICKED_LIST.path).write_text("".join(f"{index}\n" for index in mosaicked))
+    (folder / CONVENTIONS.path).write_text(json.dumps({"synthetic": True}))
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    codes = tuple(f"S{number:03d}" for number in range(1, subjects + 1))
+    head = ManifestHead("faces", version, "2026-03-01", codes, tombstones)
+    write_manifest(folder, make_manifest(folder, files, head))
     return folder

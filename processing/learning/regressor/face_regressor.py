@@ -1,8 +1,8 @@
 """A photograph to a face of a study's model by one network: found, cropped, looked at, and looked at once more.
 
 The first look's face says where its eyes, nose and mouth are better than a detector does for a turned head, so the
-second look is at the crop by those. Each look is at the crop and at its mirror image; the two are averaged by the
-model's symmetry. All of it moves with the picture: whatever its size, and wherever the face is in it, the face is the
+second look is at the crop by those. It is at the crop and at its mirror image; the two are averaged by the model's
+symmetry. All of it moves with the picture: whatever its size, and wherever the face is in it, the face is the
 same.
 """
 
@@ -19,7 +19,7 @@ from processing.face_models.face_model import FaceModel
 from processing.face_models.fitting.face_state import identity_of
 from processing.learning.regressor.face_crop import FaceCrop, crop_of_box, crop_of_points, five_points
 from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation
-from processing.learning.regressor.face_network import ACROSS_MM, five_inputs, network_of
+from processing.learning.regressor.face_network import ACROSS_MM, five_inputs, fused, network_of
 from processing.learning.weights_file import LearnedWeights, WeightsError, load_network
 
 _SOUGHT_PX = (320, 640)  # the longer side at which a face is sought; the larger where nothing is found
@@ -85,7 +85,7 @@ class FaceRegressor:
                 f"has {model.identity_count} and {len(model.units)}. Train for this model (mien learn regressor)"
             )
         load_network(self._network, weights)
-        self._network.eval().to(device, memory_format=torch.channels_last)
+        self._network = fused(self._network.eval()).to(device, memory_format=torch.channels_last)
         corners = model.topology.mesh.triangles[model.topology.landmark_triangles]
         used, rows = np.unique(corners, return_inverse=True)
         self._shapes, self._rows = model.subset(used), rows.reshape(corners.shape)
@@ -116,11 +116,11 @@ class FaceRegressor:
         else:
             assert face_box is not None
             crop = crop_of_box(face_box, size)
-        look = self._look(image, crop, five, mirrored)
-        for _ in range(looks - 1):
+        look = self._look(image, crop, five, mirrored and looks == 1)
+        for number in range(1, looks):  # what a look is for that is followed by another, half of it does as well
             again = self._five_again(look, crop)
             crop = crop_of_points(again, size)
-            look = self._look(image, crop, again, mirrored)
+            look = self._look(image, crop, again, mirrored and number == looks - 1)
         return self._in_picture(look, crop, five)
 
     def landmarks(self, scores: Floats, weights: Floats) -> Floats:
@@ -165,7 +165,9 @@ class FaceRegressor:
         pixels = torch.from_numpy(np.ascontiguousarray(both)).to(self._device).permute(0, 3, 1, 2)
         with torch.inference_mode():
             out = self._network(pixels, torch.from_numpy(points).to(self._device))
-        found = {key: value.double().cpu().numpy() for key, value in vars(out).items()}
+        found = {
+            key: value.double().cpu().numpy() for key, value in vars(out).items() if key not in ("located", "maps")
+        }
         return self._averaged(found)
 
     def _averaged(self, found: dict[str, Floats]) -> _Look:

@@ -79,16 +79,13 @@ def make_own_file(
 ) -> FeatureFile:
     """Members by their numbers into `textures`, their own heads in their own skins."""
     heads, features, which = [], [], []
-    for number in some:
+    for place, number in enumerate(some):
         head = members.pool.heads_mm[members.pictured[number]]
         seen = photograph_features(rng, head, members.textures[number], members, settings, settings.of_members)
         heads.append(head)
-        features.append(seen.reshape(-1, 128))
-        which.append(np.full(len(seen), number))
-    return FeatureFile(
-        np.asarray(heads, np.float32), np.concatenate(features).astype(np.float32),
-        np.concatenate(which).astype(np.int64),
-    )  # fmt: skip
+        features.append(seen)
+        which.append(np.full(len(seen), place))
+    return _file(heads, features, which)
 
 
 def make_held_file(

@@ -49,8 +49,9 @@ class AvatarSettings:
     shard: int = 50  # heads a file
     processes: int = 2  # that render
     components: int = 200
-    dropout: float = 0.0
-    feature_noise: float = 0.0  # standard deviations
+    # Beside the paper: people of another population are else farther off than the mean head is.
+    dropout: float = 0.2  # of features and of the hidden layer
+    feature_noise: float = 0.7  # deviations
     weight_decay: float = 0.0
     batch: int = 64
     epochs: int = 500
@@ -77,7 +78,7 @@ class AvatarSettings:
             raise AvatarTrainingError(f"there is no size '{size}'; there are small and full")
         return AvatarSettings(
             size="small", heads=1200, photographs=3, of_members=6, texture_px=256, kept_px=256, kept_textures=32,
-            rate=1e-3, epochs=80, patience=20, limits=_limits(176),
+            rate=1e-3, epochs=40, patience=8, limits=_limits(176),
         )  # fmt: skip
 
     def as_json(self) -> Mapping[str, Any]:

@@ -47,10 +47,10 @@ class Shard:
     five_px: Floats32  # (N, 5, 2) eyes, nose, mouth's corners as they are
     found_px: Floats32  # (N, 5, 2) as a detector sees them; NaN where it sees no face
 
-    def image(self, number: int) -> Image:
-        """(H, W, 3) BGR."""
+    def image(self, number: int, *, half: bool = False) -> Image:
+        """(H, W, 3) BGR; half: of half the size, which is decoded faster."""
         stored = self.jpeg[self.starts[number] : self.starts[number + 1]]
-        return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR), np.uint8)
+        return np.asarray(cv2.imdecode(stored, cv2.IMREAD_REDUCED_COLOR_2 if half else cv2.IMREAD_COLOR), np.uint8)
 
     def __len__(self) -> int:
         return len(self.scores)

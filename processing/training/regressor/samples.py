@@ -9,7 +9,7 @@ import numpy as np
 
 from common.array_types import Floats, Floats32, Image, Ints64
 from common.bounded.npz_files import map_npz
-from processing.learning.regressor.face_crop import FaceCrop, changed_crop, crop_of_points
+from processing.learning.regressor.face_crop import FaceCrop, changed_crop, crop_of_points, halved_crop
 from processing.learning.regressor.face_mirror import FaceMirror
 from processing.learning.regressor.face_network import five_inputs
 from processing.learning.regressor.line_of_sight import line_of_sight
@@ -73,21 +73,20 @@ class Samples:
         rows = [self._one(int(n), rng, spoiling, size_px or self.input_px) for n in numbers]
         return FaceBatch(**{one.name: np.stack([row[one.name] for row in rows]) for one in fields(FaceBatch)})
 
-    def told(self, numbers: Ints64, rng: np.random.Generator) -> dict[str, Floats32]:
-        """A batch without pictures and faces: the five points, and the pose."""
+    def blind(self, numbers: Ints64, rng: np.random.Generator) -> dict[str, Floats32]:
+        """A batch without pictures, and `place` (B, 2), where the pivot is in the crop."""
         rows = [self._draw(int(n), rng, self.input_px)[0] for n in numbers]
-        place = [self._pivot_place(row) for row in rows]
-        return {
-            **{key: np.stack([row[key] for row in rows]) for key in ("five", "R", "size", "distance_mm")},
-            "place": np.stack(place),
-        }  # fmt: skip
+        found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        return found | {"place": np.stack([self._pivot_place(row) for row in rows])}
 
     def _one(
         self, number: int, rng: np.random.Generator | None, spoiling: Spoiling | None, size_px: int
     ) -> dict[str, Any]:
         row, crop, mirrored, eyes_px = self._draw(number, rng, size_px)
-        image = self.shards[self._of[number]].image(int(self._row[number]))
-        taken = crop.take(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
+        half = crop.scale < 0.5
+        image = self.shards[self._of[number]].image(int(self._row[number]), half=half)
+        seen_by = halved_crop(crop) if half else crop
+        taken = seen_by.take(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
         if rng is not None:
             taken = spoil(rng, taken, eyes_px=crop.to_crop(eyes_px), how=spoiling)
         return {"images": taken, **row}

@@ -36,6 +36,8 @@ class RegressorSettings:
     average: float = 0.9995  # of the weights that are kept, a step
     points: int = 320  # of the face that are compared, about
     processes: int = 2  # that render
+    geometry_steps: int = 3000  # by which the layers from points to faces are taught beforehand, without pictures
+    geometry_batch: int = 512
     photograph_fits: str = ""  # folder of `mien face fit` results: the studio's own photographs
     photograph_share: float = 0.25  # of a batch, where there are some
     limits: PhotographLimits = field(default_factory=lambda: PhotographLimits(size_px=320))
@@ -64,8 +66,8 @@ class RegressorSettings:
             occluder=0.12, glasses=0.08, fringe=0.15, light=0.6, grey=0.03, blur=0.3, coarse=0.2, noise=0.5, jpeg=0.4
         )
         return RegressorSettings(
-            size="small", input_px=128, coarse_px=64, width=0.5, photographs=6000, render_px=192, steps=3000, warm_steps=100,
-            average=0.998, spoiling=spoiling,
+            size="small", input_px=128, coarse_px=64, width=0.5, photographs=6000, render_px=192, batch=32, steps=6000,
+            warm_steps=100, average=0.998, geometry_steps=400, geometry_batch=256, spoiling=spoiling,
         )  # fmt: skip
 
     def as_json(self) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from common.progress import Progress, no_progress, part
 from processing.face_models.face_model import FaceModel
 from processing.geometry.topology import topology_id
 from processing.learning.regressor.face_mirror import FaceMirror
-from processing.learning.regressor.face_network import FaceNetwork
+from processing.learning.regressor.face_network import FaceNetwork, FaceOutput
 from processing.learning.weights_file import network_tensors
 from processing.training.precision import descend
 from processing.training.regressor.face_draws import compared_vertices
@@ -26,10 +26,12 @@ from processing.training.regressor.photograph_shards import photograph_shards
 from processing.training.regressor.renders import FaceSource, prepare_shards
 from processing.training.regressor.samples import FaceBatch, Samples
 from processing.training.regressor.settings import RegressorError, RegressorSettings
-from processing.training.study_faces import StudyFaces, split_subjects
+from processing.training.study_faces import StudyFaces
 
+PARTS = frozenset({"mesh"})  # that must be there of every subject; textures where they are
+NEEDS_MODEL = True
 _HELD_BACK = 500  # photographs of people held back, to measure with
-_TOLD = 4000  # photographs from whose five points the first pose is told
+_POINT_NOISE = 0.02  # crop sides by which points are moved at most (deviation) while the geometry is taught
 _MOST_MESHES = 60  # of them
 _FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
 #: Off the front in degrees, and raised or bowed: buckets of the figures.
@@ -42,15 +44,16 @@ def make_task(
     settings: RegressorSettings,
     work: Path,
     *,
+    train: tuple[str, ...],
+    held_back: tuple[str, ...],
     seed: int,
     device: str = "cpu",
     progress: Progress = no_progress,
-    held_back: tuple[str, ...] | None = None,
 ) -> "RegressorTask":
     """Renders under `work` (made where they are not there yet), and the task that learns from them.
 
-    held_back: subjects whose textures and meshes are only measured with; None: a tenth, by the seed.
-    Raises RegressorError without a model, or for one of another topology than the study.
+    train: subjects whose skin is worn by faces to learn from, where it may be shown.  held_back: those whose meshes and
+    skin are measured with.  Raises RegressorError without a model, or for one of another topology than the study.
     """
     if model is None:
         raise RegressorError("a regressor needs the study's face model: name it by --model")
@@ -58,16 +61,18 @@ def make_task(
         raise RegressorError(
             f"model {model.name} is of another topology than the study: build it from this study (mien model build)"
         )
-    held = split_subjects(faces.subjects, 0.1, seed)[1] if held_back is None else held_back
-    trained = [s for s in faces.subjects if s in faces.pictured and s not in held]
-    textures = tuple(faces.texture(s, faces.neutral(s), settings.texture_px) for s in trained)
+    textures = tuple(
+        faces.texture(s, faces.neutral(s), settings.texture_px)
+        for s in train
+        if s in faces.pictured and faces.files(s, faces.neutral(s)).texture.is_file()
+    )
     vertices = compared_vertices(model, settings.points)
     count = -(-settings.photographs // settings.shard)
     paths = prepare_shards(
         work / "renders", count, FaceSource(model, textures), vertices, settings, seed=seed,
         progress=part(progress, 0.0, 0.9),
     )  # fmt: skip
-    measured = held_back_source(faces, model, [s for s in held if s in faces.pictured], settings, seed)
+    measured = held_back_source(faces, model, [s for s in held_back if s in faces.pictured], settings, seed)
     shards = -(-_HELD_BACK // settings.shard)
     checks = prepare_shards(
         work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
@@ -84,7 +89,12 @@ def held_back_source(
     faces: StudyFaces, model: FaceModel, subjects: list[str], settings: RegressorSettings, seed: int
 ) -> FaceSource:
     """Meshes of those held back as they are registered, in their own skin; without anybody, faces of the model."""
-    takes = [(subject, label) for subject in subjects for label in faces.labels(subject)]
+    takes = [
+        (subject, label)
+        for subject in subjects
+        for label in faces.labels(subject)
+        if faces.files(subject, label).texture.is_file()
+    ]
     some = np.random.default_rng([seed, 7]).permutation(len(takes))[:_MOST_MESHES]
     meshes = []
     for number in sorted(some.tolist()):
@@ -137,11 +147,11 @@ class RegressorTask:
         self.photographs = len(self._samples(photographs)) if photographs else 0  # the last of `renders`
         torch.manual_seed(seed)
         self.network = _network(model, settings).to(device)
-        told = self.renders.told(np.arange(min(_TOLD, len(self.renders))), np.random.default_rng([seed, 3]))
-        self.network.begin(**{key: torch.from_numpy(value).to(device) for key, value in told.items()})
+        self.points = PointModel(model, vertices).to(device)
+        self.located = located_rows(model, vertices)
+        self._teach_geometry(seed)
         self.average = _network(model, settings).to(device)
         self.average.load_state_dict(self.network.state_dict())
-        self.points = PointModel(model, vertices).to(device)
         self.optimizer = torch.optim.AdamW(
             _groups(self.network, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.99)
         )
@@ -183,7 +193,7 @@ class RegressorTask:
         found = self.network(true["images"], true["five"])
         pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
         with torch.autocast(torch.device(self.device).type, enabled=False):
-            losses = face_losses(found, self.points, true, pivot)
+            losses = face_losses(found, self.points, true, pivot, torch.from_numpy(self.located))
             total = sum(WEIGHTS[name] * value for name, value in losses.items())
         assert isinstance(total, torch.Tensor)
         descend(total, self.optimizer)
@@ -219,7 +229,7 @@ class RegressorTask:
         return figures(np.concatenate(errors), np.concatenate(turns), np.concatenate(bows))
 
     def result(self) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
-        tensors = dict(network_tensors(self.average))
+        tensors = dict(network_tensors(self.average, half=True))
         tensors |= {"pivot_mm": np.asarray(self.pivot_mm, np.float32), **self.mirror.tensors()}
         return tensors, self.network.architecture()
 
@@ -231,6 +241,37 @@ class RegressorTask:
         with self._lock:  # OpenCV's normal numbers are drawn from one state
             rng = np.random.default_rng(seed)
             return self.renders.batch(numbers, rng, self.settings.spoiling, size_px=size_px)
+
+    def _teach_geometry(self, seed: int) -> None:
+        """The layers from points to faces, by faces that the model makes before the renders' cameras: no pictures."""
+        settings, rng = self.settings, np.random.default_rng([seed, 3])
+        layers = self.network.geometry
+        optimizer = torch.optim.Adam(layers.parameters(), lr=1e-3)
+        pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
+        rows = torch.from_numpy(self.located)
+        for step in range(settings.geometry_steps):
+            optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / settings.geometry_steps) + 1e-5
+            numbers = rng.integers(len(self.renders), size=settings.geometry_batch)
+            true = {key: torch.from_numpy(v).to(self.device) for key, v in self.renders.blind(numbers, rng).items()}
+            new = rng.standard_normal(true["scores"].shape).clip(-2.2, 2.2).astype(np.float32)
+            true["scores"] = torch.from_numpy(new).to(self.device)
+            with torch.no_grad():
+                true["points_mm"] = self.points(true["scores"], true["weights"])
+                as_seen = FaceOutput(
+                    true["scores"], true["weights"], true["R"], true["size"], true["place"], true["distance_mm"],
+                    true["seen"][:, :0], true["seen"][:, :0, None],
+                )  # fmt: skip
+                true["seen"] = as_seen.seen(true["points_mm"], pivot)[0]
+            noise = rng.standard_normal((len(numbers), len(rows), 2)) * rng.uniform(
+                0, _POINT_NOISE, (len(numbers), 1, 1)
+            )
+            located = true["seen"][:, rows] + torch.from_numpy(noise.astype(np.float32)).to(self.device)
+            losses = face_losses(self.network.face_of(located, true["five"]), self.points, true, pivot, rows)
+            total = sum(WEIGHTS[name] * value for name, value in losses.items())
+            assert isinstance(total, torch.Tensor)
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _averaged(self, made: int) -> None:
@@ -261,6 +302,11 @@ def pivot_of(model: FaceModel) -> NDArray[np.float64]:
     return np.asarray(middle * [1.0, 1.0, 0.75], np.float64)
 
 
+def located_rows(model: FaceModel, vertices: Ints64) -> Ints64:
+    """(K,) rows of compared vertices that the network is to see: those nearest to landmarks."""
+    return np.flatnonzero(np.isin(vertices, model.topology.landmark_vertices))
+
+
 def rate_at(made: int, settings: RegressorSettings) -> float:
     """The rate of a step: up over the first, then down as a cosine to a hundredth (Loshchilov and Hutter 2017)."""
     if made < settings.warm_steps:
@@ -270,7 +316,10 @@ def rate_at(made: int, settings: RegressorSettings) -> float:
 
 
 def _network(model: FaceModel, settings: RegressorSettings) -> FaceNetwork:
-    network = FaceNetwork(model.identity_count, len(model.units), input_px=settings.input_px, width=settings.width)
+    points = len(located_rows(model, compared_vertices(model, settings.points)))
+    network = FaceNetwork(
+        model.identity_count, len(model.units), points, input_px=settings.input_px, width=settings.width
+    )  # fmt: skip
     network.to(memory_format=torch.channels_last)
     return network
 

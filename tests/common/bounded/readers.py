@@ -348,6 +348,22 @@ _cameras_bin, _images_bin = _colmap(True, "cameras.bin"), _colmap(True, "images.
 _REC = {"manifest.json": lambda: _manifest(_release())}
 
 
+def _weights() -> list[bytes]:
+    from processing.learning.weights_file import LearnedCard, LearnedWeights, write_weights
+
+    card = LearnedCard("detail", {"layers": [4]}, {}, {"name": "faces"}, ("1",), ("2",))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "w.safetensors"
+        write_weights(path, LearnedWeights(card, {"network.a": np.eye(3, dtype=np.float32), "n": np.array(2)}))
+        return [path.read_bytes()]
+
+
+def _read_weights(path: Path) -> Any:
+    from processing.learning.weights_file import read_weights
+
+    return read_weights(path, "detail")
+
+
 READERS = {
     "photograph": Reader("0.jpg", _jpegs, _call("controller.image_files.photograph_reader:read_photo")),
     "take-photograph": Reader("0.jpg", _jpegs, _call("processing.files.take_folder:decode_photo")),
@@ -361,6 +377,7 @@ READERS = {
     "relief-exr": Reader("m.exr", _exrs, _call("processing.files.displacement_exr:read_displacement_exr")),
     "template": Reader("t.npz", _templates, _call("processing.template.template_file:read_template")),
     "face-model": Reader("m.npz", _face_models, _call("processing.face_models.model_file:read_model")),
+    "learned-weights": Reader("w.safetensors", _weights, _read_weights),
     "vertices": Reader(
         "v.npz", lambda: [_npz(vertices_mm=np.eye(3))], _call("processing.files.stage_files:read_vertices")
     ),

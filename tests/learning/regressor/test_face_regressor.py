@@ -20,7 +20,7 @@ from processing.training.regressor.face_draws import compared_vertices
 from processing.training.regressor.task import pivot_of
 from tests.support.small_model import small_model
 
-ARCHITECTURE_KEYS = {"identities", "units", "input_px", "width", "places", "hidden"}
+ARCHITECTURE_KEYS = {"identities", "units", "points", "input_px", "width", "maps", "hidden"}
 
 
 @lru_cache(maxsize=1)
@@ -28,8 +28,8 @@ def weights():
     """A network that nobody trained: what moves with the picture, and what is refused, needs no more."""
     torch.manual_seed(0)
     model = small_model()
-    network = FaceNetwork(model.identity_count, len(model.units), input_px=64, width=0.5, places=8, hidden=16)
-    torch.nn.init.normal_(network.out.weight, std=0.1)
+    network = FaceNetwork(model.identity_count, len(model.units), 12, input_px=64, width=0.5, maps=8, hidden=16)
+    torch.nn.init.normal_(network.geometry[-1].weight, std=0.1)
     mirror = FaceMirror.of(model, compared_vertices(model, 200))
     tensors = network_tensors(network) | mirror.tensors() | {"pivot_mm": pivot_of(model).astype(np.float32)}
     said = {"name": model.name, "version": 1, "topology": model.topology.topology}

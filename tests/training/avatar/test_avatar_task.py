@@ -24,7 +24,7 @@ from processing.training.train_settings import TrainSettings
 from processing.training.trainer import train
 
 SETTINGS = AvatarSettings(
-    size="small", heads=24, photographs=2, of_members=2, shard=8, processes=1, components=8, rate=3e-3, texture_px=32,
+    size="small", heads=24, photographs=2, of_members=2, shard=2, processes=1, components=8, rate=3e-3, texture_px=32,
     kept_px=16, kept_textures=2, sampling="pca", occlusion_rays=0,
 )  # fmt: skip
 
@@ -73,6 +73,7 @@ def test_it_learns_and_its_weights_tell_consenting_members_alone(members: Member
     assert np.abs(found - same).max() < 0.2  # kept in 16 bits
     assert np.linalg.norm(found - truth, axis=1).mean() < np.linalg.norm(decoder.mean_mm - truth, axis=1).mean()
     assert len(decoder.codes) == 2
+    assert sorted(set(task.own.head)) == [0, 1, 2]  # of two files
     assert set(decoder.codes) < {"S000", "S002", "S005"}  # who may be shown
     near = decoder.nearest(decoder.features[1])
     assert near is not None

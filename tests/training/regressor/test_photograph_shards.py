@@ -31,7 +31,7 @@ def write_fit(folder, name="one", *, weak=False, **changed):
     said = {
         "kind": "mien photograph fit", "scores": [0.2] * model.identity_count, "camera": camera,
         "model": {"name": model.name, "version": 1, "topology": model.topology.topology},
-        "weights": {unit: 0.1 for unit in model.units}, "review": {"verdict": "accept", "reasons": []},
+        "weights": dict.fromkeys(model.units, 0.1), "review": {"verdict": "accept", "reasons": []},
     } | changed  # fmt: skip
     (folder / f"{name}.fit.json").write_text(json.dumps(said))
     return Camera(K, R, t, 400, 300)

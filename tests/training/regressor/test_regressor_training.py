@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation, mirrored_units
-from processing.learning.regressor.face_network import FaceOutput, five_inputs, rotation_of
+from processing.learning.regressor.face_network import FaceNetwork, FaceOutput, five_inputs, fused, rotation_of
 from processing.learning.regressor.line_of_sight import line_of_sight
 from processing.training.regressor.face_draws import compared_vertices, draw_face, draw_weights
 from processing.training.regressor.face_loss import PointModel, batch_tensors, face_losses, point_errors
@@ -22,7 +22,7 @@ from tests.support.small_model import small_model
 
 SETTINGS = replace(
     RegressorSettings.of("small"), input_px=64, width=0.5, photographs=12, shard=6, views=3, render_px=80, batch=4,
-    steps=40, warm_steps=2, coarse_px=64, points=200, processes=1, rate=2e-3,
+    steps=40, warm_steps=2, coarse_px=64, points=200, processes=1, geometry_steps=4, geometry_batch=16, rate=2e-3,
 )  # fmt: skip
 
 
@@ -74,12 +74,20 @@ def test_points_lie_in_the_picture_where_the_truth_says(shards):
         assert np.abs(pixels.mean(axis=0) - 39.5).max() < 30
 
 
+def face_of(true, place):
+    """The truth of a batch as the network would say it; it sees the first five points."""
+    return FaceOutput(
+        true["scores"], true["weights"], true["R"], true["size"], place, true["distance_mm"], true["seen"][:, :5],
+        torch.zeros(len(place), 5, 1, 1),
+    )  # fmt: skip
+
+
 def test_truth_projected_by_the_output_s_own_rule_is_where_the_camera_saw_it(samples, model):
     """Targets are recovered: R, size and distance with a place give back all points, but for the crop's obliqueness."""
     batch = samples.batch(np.arange(12), np.random.default_rng(0))
     true = batch_tensors(batch, "cpu")
     pivot = torch.tensor(pivot_of(model), dtype=torch.float32)
-    face = FaceOutput(true["scores"], true["weights"], true["R"], true["size"], torch.zeros(12, 2), true["distance_mm"])
+    face = face_of(true, torch.zeros(12, 2))
     seen, _ = face.seen(true["points_mm"], pivot)
     place = (true["seen"] - seen).mean(dim=1)
     off = (true["seen"] - seen - place[:, None]).norm(dim=2) / true["size"][:, None]
@@ -93,11 +101,13 @@ def test_the_loss_of_the_truth_is_nothing_and_grows_with_what_is_wrong(samples, 
     made = points(true["scores"], true["weights"])
     assert float((made - true["points_mm"]).abs().max()) < 0.02
     place = true["seen"].mean(dim=1) * 0
-    face = FaceOutput(true["scores"], true["weights"], true["R"], true["size"], place, true["distance_mm"])
+    face = face_of(true, place)
     place = (true["seen"] - face.seen(made, pivot)[0]).mean(dim=1)
     face = replace(face, place=place)
-    right = face_losses(face, points, true, pivot)
-    wrong = face_losses(replace(face, scores=face.scores + 1.0), points, true, pivot)
+    rows = torch.arange(5)
+    right = face_losses(face, points, true, pivot, rows)
+    wrong = face_losses(replace(face, scores=face.scores + 1.0), points, true, pivot, rows)
+    assert float(right["located"]) < 0.01
     assert float(right["shape"]) < 0.02
     assert float(right["scores"]) == pytest.approx(0, abs=1e-9)
     assert float(wrong["scores"]) == pytest.approx(1, abs=1e-4)
@@ -208,7 +218,7 @@ def test_a_tiny_network_learns_a_batch(model, vertices, shards):
     assert 0 < task.validate()["score"] < 1000
     tensors, architecture = task.result()
     assert architecture["input_px"] == 64
-    assert {"pivot_mm", "mirror_matrix", "network.out.weight"} <= set(tensors)
+    assert {"pivot_mm", "mirror_matrix", "network.places.weight"} <= set(tensors)
 
 
 def test_training_twice_gives_the_same_bits(model, vertices, shards):
@@ -216,6 +226,29 @@ def test_training_twice_gives_the_same_bits(model, vertices, shards):
     assert ends[0][0] == ends[1][0]
     other = ends[1][1].average.state_dict()
     assert all(torch.equal(value, other[key]) for key, value in ends[0][1].average.state_dict().items())
+
+
+def test_a_point_is_located_where_its_map_says(model):
+    """One cell alone with the share: the point is the cell's middle, and beside it as far as its shift says."""
+    network = FaceNetwork(model.identity_count, len(model.units), 2, input_px=64, width=0.5, maps=8, hidden=8)
+    maps = torch.zeros(1, 6, 4, 8)
+    maps[0, :2] = -50
+    maps[0, 0, 1, 6] = maps[0, 1, 3, 0] = 50
+    maps[0, 3] = -2  # the second point's, across
+    located = network.located(maps)
+    torch.testing.assert_close(located[0], torch.tensor([[6.5 / 8, 1.5 / 4], [0.5 / 8 - 0.5, 3.5 / 4]]))
+
+
+def test_a_fused_network_says_the_same(model):
+    torch.manual_seed(1)
+    network = FaceNetwork(model.identity_count, len(model.units), 4, input_px=64, width=0.5, maps=8, hidden=8)
+    with torch.no_grad():
+        network.train()(torch.randint(0, 255, (4, 3, 64, 64)), torch.zeros(4, 11))  # statistics of its own
+    x, five = torch.randint(0, 255, (2, 3, 64, 64)), torch.zeros(2, 11)
+    with torch.inference_mode():
+        one, other = network.eval()(x, five), fused(network)(x, five)
+    torch.testing.assert_close(one.located, other.located, atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in fused(network).modules())
 
 
 def test_settings_that_cannot_be_are_refused():
