@@ -31,6 +31,7 @@ NOT_RUN = {
     ("docs/led-board.md", "Exposure skew 3.92"): DRAWING,
     ("docs/how-to/animate.md", "mien face animate"): "a phone's recording; tests/animation runs the command",
     ("docs/how-to/animate.md", "Timecode,"): DRAWING,
+    ("docs/how-to/animate.md", "from processing.animation"): "a folder of one's own; tests/animation has these calls",
     ("docs/how-to/animate.md", "OMP_NUM_THREADS"): "a benchmark of a minute",
     ("docs/limits.md", "pytest -m slow"): "is a test of its own, of minutes",
     ("docs/operators.md", "studio server   "): DRAWING,
