@@ -30,7 +30,6 @@ from processing.training.study_faces import StudyFaces
 
 PARTS = frozenset({"mesh"})  # that must be there of every subject; textures where they are
 NEEDS_MODEL = True
-_HELD_BACK = 500  # photographs of people held back, to measure with
 _POINT_NOISE = 0.02  # crop sides by which points are moved at most (deviation) while the geometry is taught
 _MOST_MESHES = 60  # of them
 _FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
@@ -73,7 +72,7 @@ def make_task(
         progress=part(progress, 0.0, 0.9),
     )  # fmt: skip
     measured = held_back_source(faces, model, [s for s in held_back if s in faces.pictured], settings, seed)
-    shards = -(-_HELD_BACK // settings.shard)
+    shards = -(-settings.measured // settings.shard)
     checks = prepare_shards(
         work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
     )
