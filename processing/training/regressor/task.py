@@ -43,7 +43,6 @@ def make_task(
     settings: RegressorSettings,
     work: Path,
     *,
-    train: tuple[str, ...],
     held_back: tuple[str, ...],
     seed: int,
     device: str = "cpu",
@@ -51,8 +50,8 @@ def make_task(
 ) -> "RegressorTask":
     """Renders under `work` (made where they are not there yet), and the task that learns from them.
 
-    train: subjects whose skin is worn by faces to learn from, where it may be shown.  held_back: those whose meshes and
-    skin are measured with.  Raises RegressorError without a model, or for one of another topology than the study.
+    held_back: subjects whose meshes and skin are measured with; the skin of the others is worn by the faces to learn
+    from, where it may be shown.  Raises RegressorError without a model, or for one of another topology than the study.
     """
     if model is None:
         raise RegressorError("a regressor needs the study's face model: name it by --model")
@@ -62,8 +61,8 @@ def make_task(
         )
     textures = tuple(
         faces.texture(s, faces.neutral(s), settings.texture_px)
-        for s in train
-        if s in faces.pictured and faces.files(s, faces.neutral(s)).texture.is_file()
+        for s in faces.subjects
+        if s in faces.pictured and s not in held_back and faces.files(s, faces.neutral(s)).texture.is_file()
     )
     vertices = compared_vertices(model, settings.points)
     count = -(-settings.photographs // settings.shard)
