@@ -18,8 +18,8 @@ rig of each, and its surface in the source and in all expressions is compared wi
     OMP_NUM_THREADS=1 python benchmarks/bench_learned.py --weights detail.safetensors --without label.safetensors \\
         --model model.npz --people held-back [--photographs] [--json]
 
-Without weights: only the networks' times, `regressor_ms` and `synthesis_ms`, of benchmarks/learned_fit.py and
-benchmarks/dynamic_detail.py where these have theirs.
+With `--regressor` and `--lab`, `regressor_ms` of benchmarks/learned_fit.py; with `--synthesis`, `synthesis_ms` of
+benchmarks/dynamic_detail.py.
 """
 
 import argparse
@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 
 from common.array_types import Bools, Floats, Floats32, Image
-from processing.errors import DataError
 from processing.face_models.face_model import FaceModel
 from processing.face_models.model_file import read_model
 from processing.geometry.uv_rasterization import texels_of
@@ -150,16 +149,18 @@ def full(faces: StudyFaces, person: str, label: str) -> Any:
     return read_displacement_png(faces.files(person, label).displacement)
 
 
-def networks_times() -> dict[str, float | None]:
-    """Of the regressor and of the synthesis, ms, by their own benchmarks; None where they cannot be run here."""
-    found: dict[str, float | None] = {}
-    for key, script in (("regressor_ms", "learned_fit"), ("synthesis_ms", "dynamic_detail")):
-        try:
-            module = __import__(script)
-            found[key] = float(module.milliseconds())
-        except (ImportError, AttributeError, DataError, OSError) as error:
-            say(f"{key} is not measured here: {error}")
-            found[key] = None
+def networks_times(asked: argparse.Namespace) -> dict[str, float | None]:
+    """Of the regressor and of the synthesis, ms, by their own benchmarks; None where what they need was not named."""
+    found: dict[str, float | None] = {"regressor_ms": None, "synthesis_ms": None}
+    if asked.regressor is not None and asked.lab is not None:
+        from learned_fit import learned_fit_figures
+
+        figures = learned_fit_figures(asked.lab, asked.model, asked.regressor, subjects=1, lenses=(0,))
+        found["regressor_ms"] = figures["regressor_ms"]
+    if asked.synthesis:
+        from dynamic_detail import captured_face, synthesis_figures
+
+        found["synthesis_ms"] = synthesis_figures(captured_face(), frames=60)["synthesis_ms"]
     return found
 
 
@@ -200,9 +201,11 @@ def main() -> None:
     parser.add_argument("--template", type=Path, help="the people's template; default: PEOPLE/template.npz")
     parser.add_argument("--most", type=int, default=8, help="people at most")
     parser.add_argument("--photographs", action="store_true", help="table 1 in kind, from rendered photographs")
-    parser.add_argument("--no-times", action="store_true", help="neither regressor_ms nor synthesis_ms")
+    parser.add_argument("--regressor", type=Path, help="weights of `mien learn regressor`: for regressor_ms")
+    parser.add_argument("--lab", type=Path, help="FS-Lab, for regressor_ms")
+    parser.add_argument("--synthesis", action="store_true", help="synthesis_ms, of benchmarks/dynamic_detail.py")
     asked = parser.parse_args()
-    told: dict[str, Any] = {} if asked.no_times else dict(networks_times())
+    told: dict[str, Any] = dict(networks_times(asked))
     if asked.weights is not None:
         if asked.model is None or asked.people is None:
             parser.error("--weights needs --model and --people")

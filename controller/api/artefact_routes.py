@@ -32,6 +32,10 @@ def artefact_router(studio: Studio, see: Sequence[Depends]) -> APIRouter:
     def takes(session: str) -> dict[str, Any]:
         return {"session": session, "takes": models.takes(session)}
 
+    @api.get("/rig/{session}")
+    def rig(session: str) -> dict[str, Any]:
+        return models.rig(session)
+
     @api.get("/{sha256}")
     def artefact(sha256: Hash, request: Request) -> Response:
         try:

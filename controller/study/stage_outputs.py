@@ -23,4 +23,5 @@ PICTURES = {
     ("preview", "displacement"): "displacement map",
 }
 RIG_PICTURE = ("blendshapes", "quality")  # of a subject, over all its takes: its 52 units as a sheet
+RIG = ("blendshapes", "rig")  # its neutral and its 52 units, by numbers
 STAGES = ("reconstruct", "landmarks", "register", "texture", "bake", "preview")  # as a take goes through them

@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ import numpy as np
 
 from common.array_types import Floats, Floats32, Image
 from common.progress import Progress, no_progress, part
-from processing.errors import DataError
+from processing.errors import DataError, NoFace
 from processing.face_models.face_model import FaceModel
 from processing.face_models.low_poly_head import LowPolyHead
 from processing.landmarks.detector import LandmarkDetector
@@ -47,6 +47,7 @@ class AvatarInputs:
     expression: bool = False  # whether the photograph's expression is in the file, as an animation
     focal_px: float | None = None
     face: str | None = None  # which of several
+    detail: Path | None = None  # folder of the detailed face of this photograph: its relief becomes a normal map
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +136,13 @@ def _made(
     texels = texels_of(head.mesh(head.take(model.topology.mesh.vertices_mm)), given.texture_px)
     seen = photograph.result()
     points = landmarks.result()
+    crop = upright_crop(seen.image, points)
     progress(0.4, "whose head it is")
+    _check_upright(crop, seen.name)
     if decoder is None:
         neutral, other, completed_by = own.neutral(_fitted(model, seen, points)), None, "the model's mean"
     else:
-        features = _features(seen, points)
+        features = _features(crop, seen.name)
         neutral = decoder.predict(features)
         near = decoder.nearest(features)
         other, completed_by = (None, "the model's mean") if near is None else (near.texture, f"subject {near.code}")
@@ -170,14 +173,38 @@ def _decoder(path: Path, model: FaceModel) -> "AvatarDecoder":
     return decoder
 
 
-def _features(photograph: Photograph, landmarks_px: Floats) -> Floats32:
-    """Identity features of the chosen face: of a part of the photograph, upright, that holds this face alone."""
+def _features(crop: Image, name: str) -> Floats32:
+    """(128,) identity features of the face in a part of the photograph, upright, that holds this face alone."""
     from processing.learning.avatar.identity_features import identity_features
 
-    told = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it tells what each network runs on
     try:
-        return identity_features(upright_crop(photograph.image, landmarks_px))
+        with _quiet_networks():
+            return identity_features(crop)
+    except NoFace as error:
+        raise NoFace(f"{name}: whose face it is cannot be told: {error}") from None
+
+
+def _check_upright(crop: Image, name: str) -> None:
+    """Raises AvatarError for a head that stands on its head, in which the detector of landmarks sees another face."""
+    from processing.avatars.avatar import AvatarError
+    from processing.learning.avatar.identity_features import face_features
+
+    with _quiet_networks():
+        sure = []
+        for image in (crop, np.ascontiguousarray(crop[::-1, ::-1])):
+            found = face_features().find(image)
+            sure.append(0.0 if found is None else float(found[-1]))
+    if sure[1] > sure[0]:
+        raise AvatarError(f"{name}: the head stands upside down in the photograph; turn it and try again")
+
+
+@contextmanager
+def _quiet_networks() -> Iterator[None]:
+    """OpenCV tells on standard error what each network runs on; not now."""
+    told = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:
+        yield
     finally:
         cv2.utils.logging.setLogLevel(told)
 
@@ -255,8 +282,27 @@ def _write(
             "avatar", avatar.person.model.topology.mesh.with_vertices(avatar.neutral_mm), avatar.person.units,
             avatar.offsets_mm, bytes(encoded), avatar.teeth, encoded_png(teeth_texture()),
             _facts(given, model, decoder, avatar, by), avatar.weights if given.expression else None,
+            None if given.detail is None else _normals(given.detail, avatar, given.texture_px),
         ),
     )  # fmt: skip
+
+
+def _normals(folder: Path, avatar: "Avatar", size_px: int) -> bytes:
+    """A JPEG of the relief of a detailed face at rest. Raises DataError where it is of another topology."""
+    from processing.avatars.normal_map import normal_map
+    from processing.face_models.detailed_face import read_detailed_face
+    from processing.geometry.uv_rasterization import texels_of
+
+    face, head = read_detailed_face(folder), avatar.person.head
+    if len(face.mesh.vertices_mm) != head.full:
+        raise DataError(
+            f"{folder} is a face of {len(face.mesh.vertices_mm)} vertices, the model has {head.full}: "
+            "give what `mien face detail` made with the same model"
+        )
+    height, valid = face.displacement(face.labels[0], size_px)
+    mesh = head.mesh(avatar.neutral_mm)
+    picture = normal_map(mesh, texels_of(mesh, size_px), height, valid)
+    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
 
 
 def _facts(

@@ -35,6 +35,7 @@ class AvatarParts:
     teeth_texture: bytes  # PNG
     facts: Mapping[str, Any]  # asset.extras, as JSON has it
     expression: Floats | None = None  # (U,) the photograph's, played as an animation
+    normals: bytes | None = None  # JPEG of a normal map over the UVs
 
 
 def write_avatar(path: Path, parts: AvatarParts) -> int:
@@ -70,6 +71,9 @@ def _document(buffer: GlbBuffer, parts: AvatarParts) -> dict[str, Any]:
             "name": "teeth", "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.35,
             "baseColorTexture": {"index": 1}}, "alphaMode": "MASK", "alphaCutoff": 0.5, "doubleSided": True,
         })  # fmt: skip
+    if parts.normals is not None:
+        images.append({"bufferView": buffer.view(parts.normals), "mimeType": "image/jpeg", "name": "normals"})
+        materials[0]["normalTexture"] = {"index": len(images) - 1}
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "Mien", "extras": dict(parts.facts)},
         "scene": 0,

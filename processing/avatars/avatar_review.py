@@ -12,6 +12,7 @@ from processing.single_view.appearance.lighting import Appearance
 
 _NO_LIMIT = 1e9
 _COMPLETED = (0.65, 0.92)  # share of the face's area that the photograph does not show
+_COVERED = 0.15  # share of the visible face that light and albedo do not explain as skin
 _YAW_DEG = 40.0
 _PITCH_DEG = 30.0
 _EYES_PX = 50.0  # between the outer corners: less is a blurred face
@@ -36,7 +37,7 @@ def judge_avatar(fit: QualityReview, figures: Mapping[str, Any], landmarks_px: F
     share = figures["skin_share"]
     if share is not None:
         text = f"{100 * (1 - share):.0f} % of the face is covered (hair, glasses, a hand) or not lit as skin is"
-        found.at_most(1 - share, (0.35, _NO_LIMIT), text)
+        found.at_most(1 - share, (_COVERED, _NO_LIMIT), text)
     found.at_most(yaw, (_YAW_DEG, _NO_LIMIT), f"the head is turned by {yaw:.0f} degrees: the far side is completed")
     found.at_most(pitch, (_PITCH_DEG, _NO_LIMIT), f"the head is bowed or raised by {pitch:.0f} degrees")
     found.at_most(-eyes, (-_EYES_PX, _NO_LIMIT), f"the eyes are {eyes:.0f} pixels apart: the texture is blurred")

@@ -34,6 +34,8 @@ _SOFT = 0.003  # of the square's side
 _EYE_SHOWN = 0.08  # share of an eye's texels that must be seen
 _CAVITY = (34.0, 26.0, 92.0)  # BGR of the mouth's inside at its entrance
 _CLOSED_GAIN = (0.5, 1.6)
+_DARK = 12.0  # added to colours before their logarithm is taken: noise of dark places is no ratio
+_GREY = 1.0  # mean difference of channels of a photograph without colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +73,12 @@ def avatar_texture(
     if light == "even" and appearance is not None:
         seen = _evened(seen, mesh, fit, shown, appearance)
     parts = _part_texels(person, texels)
-    base = other.astype(np.float32)
+    base = (_grey(other) if _is_grey(photograph) else other).astype(np.float32)
     known = (seen.trust > _SEEN) & face & (parts == SKIN) & ~_at_open_mouth(parts, landmarks_px, size)
-    whole = blend(mesh, texels, seen.colours, known, base, parts == SKIN)
-    colours = whole.colours
+    # As logarithms: light and skin are factors on colours, and dark hair is not made blue by what makes skin paler.
+    whole = blend(mesh, texels, np.log(seen.colours + _DARK), known, np.log(base + _DARK), parts == SKIN)
+    colours = (np.exp(whole.colours) - _DARK).clip(0, 255)
+    colours[known] = seen.colours[known]
     gain = _gain(colours, base, known)
     eyes = _draw_eyes(colours, seen, person, texels, parts, landmarks_px, gain)
     _draw_mouth(colours, mesh, person, texels, parts)
@@ -84,6 +88,16 @@ def avatar_texture(
     share = float(area[skin & ~known].sum() / max(float(area[skin].sum()), 1e-9))
     image = np.rint(colours).clip(0, 255).astype(np.uint8)
     return AvatarTexture(image, whole.completed, known, share, eyes)
+
+
+def _is_grey(photograph: Image) -> bool:
+    """Whether a photograph has no colours."""
+    small = photograph[::7, ::7].astype(np.int32)
+    return bool(np.abs(small - small.mean(axis=2, keepdims=True)).mean() < _GREY)
+
+
+def _grey(image: Image) -> Image:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def eye_openings(landmarks_px: Floats) -> tuple[float, float]:

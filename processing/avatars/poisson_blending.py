@@ -19,7 +19,7 @@ from processing.geometry.uv_charts import uv_charts
 from processing.geometry.uv_rasterization import Texels
 
 COARSE_PX = 128
-_SWEEPS = 50  # of refinement, each level
+_SWEEPS = 30  # of refinement, each level
 _SMALL = 1e-8  # of the weight that ties a texel to nothing: what no seen texel reaches keeps the other texture
 
 

@@ -35,6 +35,12 @@ def avatar(
     face: Annotated[
         str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
     ] = None,
+    detail: Annotated[
+        Path | None,
+        typer.Option(
+            "--detail", help="Folder that `mien face detail` made of this photograph: its relief, as normals."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an avatar of the person in a photograph: a low-poly head with texture, teeth and 52 morph targets."""
@@ -46,7 +52,7 @@ def avatar(
     if weights is not None:
         weights = weights_path(weights)
         require_standing(weights)
-    given = AvatarInputs(photograph, model, weights, texture_px, light, expression, focal_px, face)
+    given = AvatarInputs(photograph, model, weights, texture_px, light, expression, focal_px, face, detail)
     with progress_bar(quiet=as_json) as progress:
         made = make_avatar_file(given, out, progress=progress)
     if as_json:

@@ -171,3 +171,13 @@ def test_a_file_that_would_be_too_large_is_not_written(avatar: Avatar, tmp_path:
     with pytest.raises(DataError, match="--texture-px"):
         written(avatar, tmp_path / "a.glb", texture=bytes(MOST_BYTES))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_photograph_without_colours_makes_an_avatar_without() -> None:
+    egg, person = photographed_egg(), egg_person()
+    grey = cv2.cvtColor(cv2.cvtColor(egg.image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    texels = texels_of(person.model.topology.mesh, SIZE)
+    focal = float(egg.camera.K[0, 0])
+    made_grey = make_avatar(person, Photograph(grey, "egg", focal), egg.landmarks_px, texels, OTHER)
+    skin = made_grey.texture.completed | made_grey.texture.shown
+    assert np.ptp(made_grey.texture.image[skin].astype(int), axis=1).max() <= 2

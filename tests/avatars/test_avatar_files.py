@@ -122,3 +122,22 @@ def test_the_face_is_cut_out_upright(roll: float) -> None:
     other = upright_crop(turned, landmarks, 128).astype(float)
     inside = (slice(40, 88), slice(40, 88))
     assert np.abs(plain[inside] - other[inside]).mean() < 6
+
+
+def test_a_head_that_stands_on_its_head_is_told() -> None:
+    if not PHOTOS.is_dir():
+        pytest.skip("needs ../shared/data/photos")
+    picture = cv2.imread(str(PHOTOS / "person_a_2.jpg"))
+    upright = upright_crop(picture, np.tile([[picture.shape[1] / 2, picture.shape[0] / 2]], (478, 1)) + _eyes(picture))
+    avatar_files._check_upright(upright, "a")
+    with pytest.raises(DataError, match="upside down"):
+        avatar_files._check_upright(np.ascontiguousarray(upright[::-1, ::-1]), "a")
+
+
+def _eyes(picture: np.ndarray) -> np.ndarray:
+    """(478, 2) offsets as if a face filled most of a picture."""
+    offsets = np.zeros((478, 2))
+    offsets[[33, 133]] -= [picture.shape[1] / 8, 0]
+    offsets[[362, 263]] += [picture.shape[1] / 8, 0]
+    offsets[0], offsets[1] = [0, -picture.shape[0] / 4], [0, picture.shape[0] / 4]
+    return offsets

@@ -153,8 +153,8 @@ class RecordsWriter:
         for stage in stages:
             self._run(take, stage, verdict)
 
-    def rig(self, session: str, takes: Sequence[str], verdict: str = "accept") -> str:
-        """A subject's rig of these takes, as the farm leaves it: the hash of its picture."""
+    def rig(self, session: str, takes: Sequence[str], verdict: str = "accept", made: OutputFile | None = None) -> str:
+        """A subject's rig of these takes, as the farm leaves it: the hash of its picture. made: its file."""
         with transaction(self.engine) as tx:
             rows = [captures.get_take(tx, take) for take in takes]
             subject = rows[0].session.subject_id
@@ -171,7 +171,7 @@ class RecordsWriter:
             assert lease is not None
             data = picture(f"rig {session}")
             sheet = OutputFile("quality", self.store.put_bytes(data), len(data), "image/png")
-            job_queue.finish(tx, lease, [sheet])
+            job_queue.finish(tx, lease, [sheet, *([made] if made is not None else [])])
             save_run_review(tx, lease.job_id, RunVerdict(verdict), REASONS[verdict], {}, sheet.sha256)
         return sheet.sha256
 

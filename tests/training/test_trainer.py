@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,20 @@ def test_bfloat16_trains_on_a_cpu_with_parameters_in_float32(tmp_path: Path) -> 
     assert card.made["mixed"] == "bfloat16"
     assert all(p.dtype == torch.float32 for p in task.first.parameters())
     assert card.figures["score"] < card.figures["score_untrained"]
+
+
+def test_scaled_gradients_go_on_with_their_scale(tmp_path: Path) -> None:
+    """float16 is for a GPU and refused elsewhere; the arithmetic runs on a CPU, too, slowly."""
+    settings = replace(SETTINGS, checkpoint_every_steps=2)
+    object.__setattr__(settings, "mixed", "float16")
+    whole = train(ToyTask(), tmp_path / "one", settings, CARD)
+    halted = ToyTask()
+    halted.begin_step = lambda step: signal.raise_signal(signal.SIGINT) if step == 7 else None  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        train(halted, tmp_path / "two", settings, CARD)
+    again = train(ToyTask(), tmp_path / "two", settings, CARD)
+    assert again.made["tensors_sha256"] == whole.made["tensors_sha256"]
+    assert whole.figures["score"] < whole.figures["score_untrained"]
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,13 @@ class CommonRelief:
         return len(self.rest)
 
     def of(self, area: Floats32, top: int = 0, left: int = 0) -> Floats32:
-        """(H, W) mm of a window whose first texel is (top, left). area: (H, W) logarithm of its ratio to rest."""
+        """(2, H, W) mm of a window whose first texel is (top, left): at rest, and what stretching adds.
+
+        area: (H, W) logarithm of its ratio to rest.
+        """
         rows, columns = slice(top, top + area.shape[0]), slice(left, left + area.shape[1])
         moved = (self.slopes[:, rows, columns] * squeeze_basis(area)).sum(axis=0)
-        return np.asarray(self.rest[rows, columns] + moved, np.float32)
+        return np.stack([self.rest[rows, columns], moved]).astype(np.float32)
 
 
 def squeeze_basis(area: Floats32) -> Floats32:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from common.array_types import Floats, Floats32, Image
@@ -24,7 +25,7 @@ class InputShape:
     """Which channels there are.
 
     deforming: texture (3), deforming map (3), stretch of the target's area and of its lengths along u and v and of the
-    source's area, all of the face at rest (4), common relief at rest and as moved (2).
+    source's area, all of the face at rest (4), common relief at rest and what moves of it (2).
     label: as the paper's network without deforming map: texture (3), one channel an expression, common relief at rest
     and the mean change of the expression (2).
     """
@@ -52,14 +53,14 @@ def joined_motion(source_mm: Floats, target_mm: Floats, of_source: Floats32, of_
 def input_window(
     grid: TexelGrid, values: Floats32, texture: Image, relief: CommonRelief, at: tuple[int, int]
 ) -> tuple[Floats32, Floats32]:
-    """(C, H, W) of a window for a network of kind "deforming", and (H, W) mm: the common relief, which it adds to.
+    """(C, H, W) of a window for a network of kind "deforming", and (2, H, W) mm: the common relief, rest and moved.
 
     grid: of the window.  values: (V, 7) of `motion_values`.  texture: (H, W, 3) RGB.  at: the window's first texel.
     """
     drawn = grid.drawn(values)
     common = relief.of(drawn[3], *at)
     channels = [_colours(grid, texture), drawn[:3] / _MOTION_MM, drawn[3:] / _STRETCH]
-    return np.concatenate([*channels, _common(relief, common, at)]).astype(np.float32), common
+    return np.concatenate([*channels, common / SCALE_MM]).astype(np.float32), common
 
 
 def label_window(
@@ -68,10 +69,10 @@ def label_window(
     """The same for a network of kind "label". change: (E, S, S) mm, the mean change of each expression from rest."""
     height, width = grid.corners.shape[:2]
     rows, columns = slice(at[0], at[0] + height), slice(at[1], at[1] + width)
-    common = relief.rest[rows, columns] + change[label, rows, columns].astype(np.float32)
+    common = np.stack([relief.rest[rows, columns], change[label, rows, columns]]).astype(np.float32)
     which = np.zeros((len(change), height, width), np.float32)
     which[label] = 1
-    return np.concatenate([_colours(grid, texture), which, _common(relief, common, at)]).astype(np.float32), common
+    return np.concatenate([_colours(grid, texture), which, common / SCALE_MM]).astype(np.float32), common
 
 
 def _colours(grid: TexelGrid, texture: Image) -> Floats32:
@@ -80,6 +81,7 @@ def _colours(grid: TexelGrid, texture: Image) -> Floats32:
     return np.asarray(np.moveaxis(texture.astype(np.float32) / 127.5 - 1, 2, 0), np.float32)
 
 
-def _common(relief: CommonRelief, common: Floats32, at: tuple[int, int]) -> Floats32:
-    rows, columns = slice(at[0], at[0] + common.shape[0]), slice(at[1], at[1] + common.shape[1])
-    return np.asarray(np.stack([relief.rest[rows, columns], common]) / SCALE_MM, np.float32)
+def portrait(texture: Image, size_px: int) -> Floats32:
+    """(3, size_px, size_px) of -1..1: the whole texture (S, S, 3), small."""
+    small = cv2.resize(texture, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(np.moveaxis(small.astype(np.float32) / 127.5 - 1, 2, 0), np.float32)

@@ -17,15 +17,16 @@ from processing.geometry.uv_rasterization import texels_of
 from processing.learning.detail.common_relief import CommonRelief
 from processing.learning.detail.detail_inputs import (
     MOTIONS,
-    SCALE_MM,
     InputShape,
     input_window,
     label_window,
     motion_values,
+    portrait,
 )
+from processing.learning.detail.detail_network import CODE, PORTRAIT_PX, DetailNetwork
 from processing.learning.detail.tiling import tiled
 from processing.learning.detail.uv_motion import StretchMeter, TexelGrid
-from processing.learning.networks.pix2pix_hd import Generator, GeneratorShape
+from processing.learning.networks.pix2pix_hd import GeneratorShape
 from processing.learning.weights_file import LearnedWeights, load_network
 
 TILE_PX = 512  # of a map made in tiles
@@ -36,7 +37,7 @@ _MOST_PX = 8192
 class DetailPredictor:
     """A network that was read from its file, for meshes of one topology with UVs."""
 
-    generator: Generator
+    network: DetailNetwork
     relief: CommonRelief
     labels: tuple[str, ...]  # of the key expressions, the neutral first
     units: tuple[str, ...]
@@ -68,13 +69,13 @@ class DetailPredictor:
             change = tensors["relief.change"].astype(np.float32) if motion == "label" else None
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"these weights lack what a detail network needs ({error}); train again") from None
-        if motion not in MOTIONS or shape.inputs != InputShape(motion, len(labels)).channels:
+        if motion not in MOTIONS or shape.inputs != InputShape(motion, len(labels)).channels + CODE:
             raise DataError("these weights are of a network with other inputs: of another version of Mien; train again")
         if keys.shape != (len(labels), len(units)):
             raise ShapeError("key_weights", keys.shape, f"({len(labels)}, {len(units)})")
-        generator = Generator(shape)
-        load_network(generator, weights)
-        placed: Any = generator.eval().to(device, memory_format=torch.channels_last)
+        network = DetailNetwork(shape)
+        load_network(network, weights)
+        placed: Any = network.eval().to(device, memory_format=torch.channels_last)
         return DetailPredictor(placed, relief, labels, units, keys, mesh, motion, change, device)
 
     @property
@@ -108,6 +109,7 @@ class DetailPredictor:
         """
         own = _resized(texture, self.own_px)
         values = motion_values(self.meter, rest_mm, source_mm, target_mm)
+        code = self._code(own)
 
         def draw(top: int, left: int, height: int, width: int) -> Floats32:
             colours = own[top : top + height, left : left + width]
@@ -116,9 +118,9 @@ class DetailPredictor:
                 inputs, common = label_window(grid, label, self.change, colours, self.relief, (top, left))
             else:
                 inputs, common = input_window(grid, values, colours, self.relief, (top, left))
-            return common[None] + SCALE_MM * self._answer(inputs)
+            return self._answer(inputs, common, code)
 
-        shape = self.generator.shape
+        shape = self.network.shape
         tile = tile_px or self.own_px
         return tiled(draw, self.own_px, tile_px=tile, reach_px=shape.reach, multiple=shape.multiple)
 
@@ -143,10 +145,17 @@ class DetailPredictor:
         own = self.heights(texture, rest_mm, source_mm, target_mm, label=label, tile_px=tile)
         return resampled(own, self.relief.valid, size_px)
 
-    def _answer(self, inputs: Floats32) -> Floats32:
+    def _code(self, texture: Image) -> torch.Tensor:
+        """Of the whole texture: the same for every tile."""
+        given = torch.from_numpy(portrait(texture, PORTRAIT_PX)[None]).to(self.device)
+        with torch.inference_mode():
+            return self.network.code(given)
+
+    def _answer(self, inputs: Floats32, planes: Floats32, code: torch.Tensor) -> Floats32:
         given = torch.from_numpy(inputs[None]).to(self.device, memory_format=torch.channels_last)
         with torch.inference_mode():
-            return np.asarray(self.generator(given)[0].float().cpu().numpy(), np.float32)
+            answer = self.network.relief(given, torch.from_numpy(planes[None]).to(self.device), code)
+            return np.asarray(answer[0].float().cpu().numpy(), np.float32)
 
 
 def resampled(height_mm: Floats32, valid: Bools, size_px: int) -> DisplacementMap:

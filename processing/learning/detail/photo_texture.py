@@ -56,7 +56,8 @@ def photo_texture(model: FaceModel, fit: PhotoFit, image: Image, size_px: int) -
     covered = np.asarray(texels.image(np.ones(len(texels.index), np.bool_)), np.bool_)
     left = covered & ~known
     picture = np.rint(whole.clip(0, 255)).astype(np.uint8)
-    face = np.asarray(texels.image(model.topology.face[mesh.triangles[texels.triangle]].all(axis=1)), np.bool_)
+    of_face = np.asarray(model.topology.face[mesh.triangles[texels.triangle]].all(axis=1))
+    face = np.asarray(texels.image(of_face), np.bool_)
     return PhotoTexture(picture, left, _share(left, covered), _share(left, face))
 
 

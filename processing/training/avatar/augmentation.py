@@ -53,22 +53,33 @@ class HeadPool:
         count = min(int(np.searchsorted(share, KEPT_VARIANCE)) + 1, len(s))
         return vt[:count], (u * s)[:, :count]
 
-    def group(self, rng: np.random.Generator) -> Ints64:
-        """One of the groups, as often as it has members."""
+    @cached_property
+    def _middles(self) -> list[Floats]:
+        """(L, FEATURE_SIZE) the mean features of each group."""
+        return [np.asarray(self._features[group].mean(axis=0)) for group in self.groups]
+
+    def _drawn(self, rng: np.random.Generator) -> int:
+        """One of the groups by its number, as often as it has members."""
         sizes = np.array([len(one) for one in self.groups])
-        return self.groups[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
+        return int(rng.choice(len(sizes), p=sizes / sizes.sum()))
 
     def blended(self, rng: np.random.Generator, members: int, radius: tuple[float, float]) -> Floats:
-        """(L, 3) of the DR features of `members` of one group, about the mean head, weighted by `polar_weights`."""
-        group = self.group(rng)
+        """(L, 3) of the DR features of `members` of one group, weighted by `polar_weights`, about the group's mean.
+
+        The paper blends about the mean of all. Weights that add up to 1.6 on average then push every head as far beyond
+        its group's mean, which is no member's way of being.
+        """
+        number = self._drawn(rng)
+        group, middle = self.groups[number], self._middles[number]
         chosen = rng.choice(group, min(members, len(group)), replace=False)
         weights = polar_weights(rng, len(chosen), radius)
-        return self.upright(self._representation.recover(np.tensordot(weights, self._features[chosen], 1)))
+        blend = middle + np.tensordot(weights, self._features[chosen] - middle, 1)
+        return self.upright(self._representation.recover(blend))
 
     def gaussian(self, rng: np.random.Generator) -> Floats:
         """(L, 3) of coefficients drawn with a group's mean and covariance: the ablation C-PCA."""
         directions, coefficients = self._components
-        own = coefficients[self.group(rng)]
+        own = coefficients[self.groups[self._drawn(rng)]]
         off = own - own.mean(axis=0)
         # Of covariance off^T off / (n - 1), without making it.
         drawn = own.mean(axis=0) + rng.standard_normal(len(own)) @ off / np.sqrt(max(len(own) - 1, 1))
@@ -76,7 +87,7 @@ class HeadPool:
 
     def member(self, rng: np.random.Generator) -> Floats:
         """(L, 3) of one of them: the ablation No-Aug."""
-        return np.asarray(self.heads_mm[int(rng.choice(self.group(rng)))])
+        return np.asarray(self.heads_mm[int(rng.choice(self.groups[self._drawn(rng)]))])
 
     def sample(self, rng: np.random.Generator, how: str, members: int, radius: tuple[float, float]) -> Floats:
         """(L, 3) mm by one of settings.SAMPLINGS."""

@@ -24,9 +24,9 @@ class DetailSettings:
     rate: float = 1e-3  # Adam's, falling with the steps
     decay_steps: int = 500
     l1: float = 10.0
-    change: float = 10.0  # of the difference between two expressions of a person, in which what is still cancels
-    feature_matching: float = 0.5  # lambda of equation 5, times `adversarial`'s scale
-    adversarial: float = 0.02
+    change: float = 20.0  # of the difference between two expressions of a person, in which what is still cancels
+    feature_matching: float = 0.05  # lambda of equation 5, times `adversarial`
+    adversarial: float = 0.005
     motion: Motion = "deforming"  # or "label": the paper's network without deforming map
     steps_an_epoch: int = 200
     steps: int = 400

@@ -26,9 +26,10 @@ from processing.learning.detail.detail_inputs import (
     input_window,
     joined_motion,
     label_window,
+    portrait,
 )
+from processing.learning.detail.detail_network import CODE, PORTRAIT_PX, DetailNetwork
 from processing.learning.networks.pix2pix_hd import (
-    Generator,
     GeneratorShape,
     MultiScaleDiscriminator,
     feature_matching_loss,
@@ -51,6 +52,7 @@ _CONDITION = 4  # channels that the discriminators see beside a map: texture and
 _AVERAGED = 0.99  # of the generator's running mean, which is what is kept
 _WARM_UP = 30  # steps
 _LOOKED_AT = (4, 6)  # people held back, and their expressions, at each validation
+_EXPOSURE = 0.1  # by which a portrait may be lighter or darker, a channel
 _FIELDS = 8  # places of windows along each side
 
 
@@ -70,7 +72,6 @@ def make_task(
     settings: DetailSettings,
     work: Path,
     *,
-    train: Sequence[str],
     held_back: Sequence[str],
     seed: int,
     device: str = "cpu",
@@ -78,7 +79,8 @@ def make_task(
 ) -> "DetailTask":
     """Prepare a study's maps in `work`, what its faces have in common, and the networks.
 
-    model: by which the key expressions' weights are told.  Raises DataError for a study without what is needed.
+    model: by which the key expressions' weights are told.  held_back: the subjects who are not learned from.
+    Raises DataError for a study without what is needed.
     """
     if model is None:
         raise DataError("displacement is learned for the faces of a model: name one with --model")
@@ -87,8 +89,8 @@ def make_task(
             f"model {model.name} is of topology {model.topology.topology} and the study of {faces.topology}; name the "
             "model that was made of it"
         )
-    everyone = [one for one in faces.subjects if one in {*train, *held_back}]
-    maps = prepare_maps(faces, everyone, settings.map_px, work, progress=part(progress, 0.0, 0.8))
+    train = [one for one in faces.subjects if one not in held_back]
+    maps = prepare_maps(faces, faces.subjects, settings.map_px, work, progress=part(progress, 0.0, 0.8))
     learners, others = ([maps.number(one) for one in some] for some in (train, held_back))
     progress(0.8, "what faces have in common")
     relief, change = learned_relief(maps, learners)
@@ -129,10 +131,12 @@ class DetailTask:
         self._relief, self._change = common.relief, common.change
         self.batches_per_epoch = settings.steps_an_epoch
         self.input_shape = InputShape(settings.motion, len(maps.labels))
-        self._shape = GeneratorShape(self.input_shape.channels, 1, settings.width, settings.halvings, settings.blocks)
+        self._shape = GeneratorShape(
+            self.input_shape.channels + CODE, 1, settings.width, settings.halvings, settings.blocks
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = self._placed(Generator(self._shape))
+            self.generator = self._placed(DetailNetwork(self._shape))
             self.discriminator = self._placed(MultiScaleDiscriminator(_CONDITION + 1, settings.discriminator_width))
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         betas = (0.5, 0.999)
@@ -163,11 +167,10 @@ class DetailTask:
             yield [self._drawn(rng) for _ in range(self._settings.pairs)]
 
     def step(self, batch: Sequence[Window], rng: np.random.Generator) -> Mapping[str, float]:
-        del rng
         settings = self._settings
-        inputs, common, true, valid = self._tensors(batch)
-        made = common + SCALE_MM * self.generator(inputs).float()
-        seen = torch.cat([inputs[:, :3], common / SCALE_MM], dim=1)
+        inputs, planes, true, valid, whole = self._tensors(batch)
+        made = self.generator(inputs, planes, whole * self._exposures(rng, whole.shape[0]))
+        seen = torch.cat([inputs[:, :3], planes.sum(dim=1, keepdim=True) / SCALE_MM], dim=1)
         kept = valid * true + (1 - valid) * made.detach()  # what was not measured is no difference
         shown_true = torch.cat([seen, kept / SCALE_MM], dim=1)
         shown_made = torch.cat([seen, made / SCALE_MM], dim=1)
@@ -271,7 +274,7 @@ class DetailTask:
         return input_window(grid, values, np.asarray(texture), self._relief, at)
 
     def _tensors(self, batch: Sequence[Window]) -> tuple[torch.Tensor, ...]:
-        """Inputs, common relief, true relief (mm) and 1 where it was measured; pairs of targets one after the other."""
+        """Inputs, common relief, truth (mm), 1 where measured, portraits; pairs of targets follow each other."""
         rows: list[tuple[Floats32, ...]] = []
         side = self._settings.patch_px
         for one in batch:
@@ -281,14 +284,24 @@ class DetailTask:
                 height = self._maps.arrays["height"][one.subject, target, top : top + side, left : left + side]
                 true = np.asarray(height, np.float32)
                 valid = np.isfinite(true)
-                rows.append((inputs, common[None], np.where(valid, true, 0)[None], valid[None].astype(np.float32)))
+                kept = np.where(valid, true, 0)[None], valid[None].astype(np.float32)
+                rows.append((inputs, common, *kept, self._portrait(one.subject, one.source)))
         stacked = [torch.from_numpy(np.stack(column)).to(self._device) for column in zip(*rows, strict=True)]
         return stacked[0].contiguous(memory_format=torch.channels_last), *stacked[1:]
 
     def _whole(self, subject: int, source: int, target: int) -> tuple[Floats32, Floats32, Floats32, NDArray[np.bool_]]:
         """Made, common and true relief, mm, of a whole map, and where it was measured."""
         inputs, common = self._inputs(subject, source, target, (0, 0), self._maps.size_px)
-        given = torch.from_numpy(inputs[None]).to(self._device, memory_format=torch.channels_last)
-        answer = self.averaged(given)[0, 0].float().cpu().numpy()
+        whole = self._portrait(subject, source)
+        given, planes, seen = (torch.from_numpy(one[None]).to(self._device) for one in (inputs, common, whole))
+        answer = self.averaged(given.contiguous(memory_format=torch.channels_last), planes, seen)
         true, valid = self._maps.height(subject, target)
-        return common + SCALE_MM * answer, common, true, valid
+        return np.asarray(answer[0, 0].float().cpu().numpy(), np.float32), common.sum(axis=0), true, valid
+
+    def _portrait(self, subject: int, source: int) -> Floats32:
+        return portrait(self._maps.texture(subject, source), PORTRAIT_PX)
+
+    def _exposures(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        """(B, 3, 1, 1): a photograph's own exposure and tint, which say nothing of age; the same for a pair."""
+        drawn = rng.uniform(1 - _EXPOSURE, 1 + _EXPOSURE, (count // 2, 3)).astype(np.float32)
+        return torch.from_numpy(np.repeat(drawn, 2, axis=0)[:, :, None, None]).to(self._device)

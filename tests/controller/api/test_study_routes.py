@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,9 +14,11 @@ from controller.study import stage_outputs
 from db.captures import get_take
 from db.engine import transaction
 from db.models import ConsentScope, JobState
+from db.stage_runs.artefacts import OutputFile
 from db.stage_runs.job_queue import get_job
 from db.subjects import get_subject, withdraw_consent
 from processing.stages import outputs
+from processing.stages.blendshapes import Blendshapes
 
 FORM = hashlib.sha256(b"a signed form").hexdigest()
 
@@ -53,6 +56,8 @@ def test_the_names_of_stages_are_those_of_the_farm() -> None:
     known = {outputs.SCAN, outputs.MESH, outputs.TEXTURE, outputs.DISPLACEMENT}
     assert set(stage_outputs.MODELS.values()) == known
     assert stage_outputs.RIG_PICTURE == outputs.RIG_PICTURE
+    assert stage_outputs.RIG[1] in Blendshapes.makes
+    assert stage_outputs.RIG[0] == Blendshapes.name
     of_takes = {name: caption for name, caption in outputs.CAPTIONS.items() if name != outputs.RIG_PICTURE}
     assert of_takes.keys() | {outputs.MESH_PICTURE} == set(stage_outputs.PICTURES)
     for name, caption in of_takes.items():
@@ -128,6 +133,30 @@ def test_a_file_is_served_in_pieces_and_asked_for_again(studio: Any, made: dict[
     assert client.get(f"/api/artefacts/{models['template']['sha256']}").status_code == 200
     assert client.get(f"/api/artefacts/{'0' * 64}").status_code == 404
     assert client.get("/api/artefacts/..%2f..%2fstudio.sqlite").status_code in (400, 404, 422)
+
+
+def test_a_rig_is_told_with_the_maps_that_it_was_made_of_until_a_withdrawal(studio: Any, tmp_path: Path) -> None:
+    writer, client = studio
+    subject = writer.subject()
+    session = writer.session(subject, accepted=2)
+    takes = [f"{session}-E01-1", f"{session}-E02-1"]
+    for take in takes:
+        writer.processed(take)
+    assert client.get(f"/api/artefacts/rig/{session}").json() == {"session": session, "rig": None}
+    (tmp_path / "rig.npz").write_bytes(f"of {session}".encode())
+    file = OutputFile("rig", writer.store.put_file(tmp_path / "rig.npz"), 9, "application/x-npz")
+    writer.rig(session, takes, made=file)
+    told = client.get(f"/api/artefacts/rig/{session}").json()
+    assert told["subject"] == subject
+    assert told["rig"] == {"sha256": file.sha256, "bytes": 9}
+    assert list(told["maps"]) == ["1_neutral", "2_smile"]
+    assert told["template"]["sha256"] == writer.files["template"].sha256
+    assert told["texture"]["sha256"] == writer.files["texture.texture"].sha256
+    assert client.get(f"/api/artefacts/{file.sha256}").content == f"of {session}".encode()
+    withdraw(writer, subject)
+    assert client.get(f"/api/artefacts/rig/{session}").json() == {"session": session, "rig": None}
+    assert client.get(f"/api/artefacts/{file.sha256}").status_code == 410
+    assert "No session S999-1" in client.get("/api/artefacts/rig/S999-1").json()["error"]
 
 
 def test_a_photograph_is_no_artefact(studio: Any, made: dict[str, str]) -> None:

@@ -35,9 +35,9 @@ def test_at_rest_nothing_is_added_and_windows_are_parts_of_the_whole() -> None:
     rng = np.random.default_rng(1)
     rest = rng.normal(size=(SIZE, SIZE)).astype(np.float32)
     relief = CommonRelief(rest, rng.normal(size=(BASIS, SIZE, SIZE)).astype(np.float32), rest > 0)
-    np.testing.assert_array_equal(relief.of(np.zeros((SIZE, SIZE), np.float32)), rest)
+    np.testing.assert_array_equal(relief.of(np.zeros((SIZE, SIZE), np.float32)), np.stack([rest, 0 * rest]))
     area = rng.uniform(-0.5, 0.5, (SIZE, SIZE)).astype(np.float32)
-    np.testing.assert_array_equal(relief.of(area[3:8, 2:9], 3, 2), relief.of(area)[3:8, 2:9])
+    np.testing.assert_array_equal(relief.of(area[3:8, 2:9], 3, 2), relief.of(area)[:, 3:8, 2:9])
     with pytest.raises(ShapeError):
         CommonRelief(rest, np.zeros((BASIS, 3, 3), np.float32), rest > 0)
 

@@ -14,8 +14,9 @@ from processing.files.mesh_files import read_mesh
 from processing.learning.detail.common_relief import BASIS, CommonRelief
 from processing.learning.detail.detail_files import DetailInputs, detail_files, detailed_face
 from processing.learning.detail.detail_inputs import InputShape
+from processing.learning.detail.detail_network import CODE, DetailNetwork
 from processing.learning.detail.detail_predictor import DetailPredictor, resampled
-from processing.learning.networks.pix2pix_hd import Generator, GeneratorShape
+from processing.learning.networks.pix2pix_hd import GeneratorShape
 
 LABELS = ("1_neutral", "2_smile", "19_brow_raiser")
 SIZE = 32
@@ -24,7 +25,7 @@ SIZE = 32
 def predictor(units: tuple[str, ...] | None = None) -> DetailPredictor:
     model, rng = painted_model(), np.random.default_rng(2)
     torch.manual_seed(1)
-    shape = GeneratorShape(InputShape("deforming", len(LABELS)).channels, 1, 3, 2, 1)
+    shape = GeneratorShape(InputShape("deforming", len(LABELS)).channels + CODE, 1, 3, 2, 1)
     relief = CommonRelief(
         rng.normal(0, 0.05, (SIZE, SIZE)).astype(np.float32),
         rng.normal(0, 0.1, (BASIS, SIZE, SIZE)).astype(np.float32),
@@ -32,9 +33,9 @@ def predictor(units: tuple[str, ...] | None = None) -> DetailPredictor:
     )
     weights = np.r_[np.zeros((1, 52)), rng.uniform(0, 0.5, (2, 52))]
     units = model.units[::-1] if units is None else units  # a file may have them in another order
-    generator = Generator(shape).eval()
+    network = DetailNetwork(shape).eval()
     return DetailPredictor(
-        generator, relief, LABELS, units, weights, model.topology.mesh, "deforming", None, "cpu"
+        network, relief, LABELS, units, weights, model.topology.mesh, "deforming", None, "cpu"
     )  # fmt: skip
 
 

@@ -34,7 +34,12 @@ def test_a_blend_of_one_is_that_one_and_blends_lie_among_their_group() -> None:
     heads = pool()
     rng = np.random.default_rng(0)
     one = HeadPool(heads.mesh, heads.heads_mm, (np.array([2]),))
-    assert np.abs(one.blended(rng, 5, (1.0, 1.0)) - heads.upright(heads.heads_mm[2])).max() < 1e-6
+    assert np.abs(one.blended(rng, 5, (0.6, 1.3)) - heads.upright(heads.heads_mm[2])).max() < 1e-6
+    large = np.stack(
+        [HeadPool(heads.mesh, heads.heads_mm, heads.groups[:1]).blended(rng, 3, (0.6, 1.3)) for _ in range(40)]
+    )
+    size, wanted = np.ptp(large.mean(axis=0), axis=0), np.ptp(heads.heads_mm[::2].mean(axis=0), axis=0)
+    assert np.abs(size / wanted - 1).max() < 0.03  # about their group's mean, not beyond it
     for how in SAMPLINGS:
         drawn = np.stack([heads.sample(rng, how, 3, (0.6, 1.0)) for _ in range(12)])
         assert drawn.shape == (12, len(heads.mean_mm), 3)

@@ -59,7 +59,7 @@ def study(tmp_path: Path) -> StudyFaces:
 
 def task_of(study: StudyFaces, work: Path, settings: DetailSettings = TINY, seed: int = 3) -> DetailTask:
     return make_task(
-        study, small_model(), settings, work, train=("S001", "S002"), held_back=("S003",), seed=seed
+        study, small_model(), settings, work, held_back=("S003",), seed=seed
     )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_held_back_people_are_never_drawn(study: StudyFaces, tmp_path: Path) -> 
 
 def test_what_cannot_be_learned_from_is_refused(study: StudyFaces, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--model"):
-        make_task(study, None, TINY, tmp_path / "work", train=("S001",), held_back=("S002",), seed=0)
+        make_task(study, None, TINY, tmp_path / "work", held_back=("S002",), seed=0)
     with pytest.raises(DataError, match="multiples of 4"):
         replace(TINY, patch_px=18)
     with pytest.raises(DataError, match="there is no motion"):

@@ -11,6 +11,7 @@ const ASK_BYTES = 150e6; // from here on somebody is asked before a scan is load
 const LOOKS = [
   ["texture", "Mesh", "Texture", "t"], ["plain", "Mesh", "Shape", "g"], ["relief", "Mesh", "Relief", "r"], ["displacement", "Mesh", "Displacement", "d"],
   ["distance", "Mesh", "Distance", "h"], ["normals", "Mesh", "Normals", "n"], ["colour", "Scan", "Colour", "c"], ["shape", "Scan", "Shape", "x"], ["scanNormals", "Scan", "Normals", ""],
+  ["rig", "Rig", "Expressions", "e"],
 ];
 
 export function mount(root, app) {
@@ -23,6 +24,8 @@ export function mount(root, app) {
   let stage = null;
   let three = null; // the module of the models, loaded when it is needed first
   const models = new Map(); // take -> TakeModel
+  const rigs = new Map(); // session -> what its rig is made of
+  const faces = new Map(); // session -> promise of its MovingFace
   const refused = new Set(); // scans that somebody did not want to load
 
   const chooser = el("select", { "aria-label": "Session", onchange: () => chooseSession(chooser.value) });
@@ -38,12 +41,14 @@ export function mount(root, app) {
   const side = el("aside", { class: "panel three-side" }, chooser, list);
   const bar = el(
     "div", { class: "three-bar" },
-    group("Mesh"), group("Scan"), wire,
+    group("Mesh"), group("Scan"), group("Rig"), wire,
     el("div", { class: "looks", role: "group", "aria-label": "Look from" }, [["Front", 0], ["Half", 40], ["Side", 90]].map(([name, yaw]) => el("button", { type: "button", onclick: () => stage?.front(yaw) }, name))),
     beside,
   );
   const screen = el("div", { class: "three-screen" }, canvas, heads, legend, message);
-  root.replaceChildren(side, el("div", { class: "three-main" }, bar, screen));
+  const units = el("div", { class: "three-units-place", hidden: true });
+  let sliders = null; // of the active pane's rig
+  root.replaceChildren(side, el("div", { class: "three-main" }, bar, el("div", { class: "three-stage" }, screen, units)));
 
   for (const [name, , title, key] of LOOKS) if (key) app.keys.bind("three-d", key, `${title} (${LOOKS.find((one) => one[0] === name)[1].toLowerCase()})`, () => setLook(name));
   app.keys.bind("three-d", "ArrowRight", "Next expression", () => step(1));
@@ -57,6 +62,60 @@ export function mount(root, app) {
   const lookIndex = () => LOOKS.findIndex(([name]) => name === look);
   const takesOf = (session) => (taken.get(session) ?? []).filter((take) => Object.keys(take.models).length);
   const found = (pane) => taken.get(pane.session)?.find((take) => take.take === pane.take);
+
+  /** What the session's subject is moved by; asked again while it is shown, as consents may end. */
+  async function readRig(session) {
+    const answer = await app.attempt(() => app.api.get(`/api/artefacts/rig/${encodeURIComponent(session)}`));
+    if (!answer) return;
+    const before = rigs.get(session);
+    rigs.set(session, answer);
+    if (before && JSON.stringify(before) !== JSON.stringify(answer)) forgetFace(session);
+  }
+
+  function forgetFace(session) {
+    faces.get(session)?.then((face) => face.dispose(), () => {});
+    faces.delete(session);
+    panes.forEach((pane, index) => {
+      if (pane.session !== session || look !== "rig") return;
+      pane.generation = (pane.generation ?? 0) + 1;
+      pane.drawn = "";
+      stage?.show(index, undefined);
+    });
+  }
+
+  async function faceOf(session, note) {
+    if (!rigs.has(session)) await readRig(session);
+    const made = rigs.get(session);
+    if (!made?.rig) throw new Error("the farm has made no rig of its takes, or it may not be shown");
+    const moving = await import("/static/records/three/moving_face.js");
+    const load = moving.toLoad(made);
+    if (load > ASK_BYTES && !faces.has(session) && !(await mayLoad({ take: `rig ${session}`, label: "the rig and its displacement maps" }, load))) throw new Error(`not loaded: ${size(load)}`);
+    if (!faces.has(session)) {
+      const loading = moving.MovingFace.load(made, (share) => note(`loading ${Math.round(100 * share)} %`));
+      loading.catch(() => faces.delete(session));
+      faces.set(session, loading);
+    }
+    return faces.get(session);
+  }
+
+  /** The sliders of the face in the active pane. */
+  async function paintUnits() {
+    const session = panes[active]?.session;
+    const loaded = look === "rig" && panes[active]?.drawn && faces.has(session) ? await faces.get(session).catch(() => null) : null;
+    if (session !== panes[active]?.session) return;
+    show(units, loaded);
+    if (!loaded) return;
+    if (!sliders) {
+      const { UnitSliders } = await import("/static/records/three/unit_sliders.js");
+      sliders ??= new UnitSliders({
+        changed: (weights) => { sliders.face.move(weights); stage.draw(); },
+        looked: (looks) => { sliders.face.look(looks); stage.draw(); },
+      });
+      units.replaceChildren(sliders.element);
+    }
+    sliders.of(loaded);
+    show(sliders.element, true);
+  }
 
   /** Load the modules and make the canvas ready; false where this browser cannot. */
   async function begin() {
@@ -86,6 +145,7 @@ export function mount(root, app) {
     if (!sessions.length) return void say("The farm has made nothing yet. It begins with a session when it is closed.");
     const wanted = new Set([...panes.map((pane) => pane.session), ...(panes.length ? [] : [sessions.find((one) => one.shown)?.session ?? sessions[0].session])]);
     for (const session of wanted) await readSession(session);
+    if (look === "rig") for (const session of wanted) if (rigs.has(session)) await readRig(session);
     if (!panes.length) openFromAddress() || openSession([...wanted][0]);
     forgetWithdrawn();
     paint();
@@ -103,6 +163,10 @@ export function mount(root, app) {
       if (take && take.shown && Object.keys(take.models).length) return;
       models.get(pane.take)?.dispose();
       models.delete(pane.take);
+      if (take && !take.shown) {
+        rigs.delete(pane.session);
+        forgetFace(pane.session);
+      }
       pane.generation = (pane.generation ?? 0) + 1;
       pane.drawn = "";
       stage?.show(index, undefined);
@@ -197,6 +261,7 @@ export function mount(root, app) {
     attribute(beside, "disabled", panes.length >= MOST_PANES ? "" : undefined);
     beside.disabled = panes.length >= MOST_PANES;
     paintLegend();
+    paintUnits();
     draw();
   }
 
@@ -226,7 +291,7 @@ export function mount(root, app) {
     keyed(heads, panes.map((pane, index) => ({ pane, index })), ({ index }) => index, makeHead, (head, { pane, index }) => {
       const take = found(pane);
       const [button, close] = head.firstChild.children;
-      text(button, take ? `${take.subject} · ${named(take.label)}` : pane.session);
+      text(button, take ? `${take.subject} · ${look === "rig" ? "rig" : named(take.label)}` : pane.session);
       attribute(button, "aria-pressed", String(index === active));
       attribute(head, "data-active", index === active && panes.length > 1 ? "yes" : undefined);
       attribute(head, "data-drawn", pane.drawn ? pane.drawn.split(" ").at(-1) : undefined);
@@ -265,11 +330,12 @@ export function mount(root, app) {
     if (!take?.shown || !Object.keys(take.models).length) return;
     const wanted = `${index} ${pane.take} ${look}`;
     if (pane.drawn === wanted || pane.loading === wanted) return;
-    const model = modelOf(take);
     const note = (words) => {
       pane.note = words;
       paintHeads();
     };
+    if (look === "rig") return void (await drawRig(pane, index, wanted, note));
+    const model = modelOf(take);
     if (!model.can(look)) {
       pane.drawn = wanted;
       stage.show(index, undefined);
@@ -296,6 +362,27 @@ export function mount(root, app) {
     } finally {
       if (pane.loading === wanted) pane.loading = "";
     }
+  }
+
+  async function drawRig(pane, index, wanted, note) {
+    pane.loading = wanted;
+    const generation = pane.generation;
+    note("loading …");
+    try {
+      const face = await faceOf(pane.session, note);
+      if (panes[index] !== pane || pane.loading !== wanted || pane.generation !== generation) return;
+      stage.show(index, face.object());
+      pane.drawn = wanted;
+      note(rigs.get(pane.session)?.stands === false ? "of takes that are not the accepted ones any more" : "");
+    } catch (error) {
+      stage.show(index, undefined);
+      pane.drawn = wanted;
+      note(`cannot be shown: ${error.message}`);
+      if (error.status === 410) await refresh();
+    } finally {
+      if (pane.loading === wanted) pane.loading = "";
+    }
+    await paintUnits();
   }
 
   async function mayLoad(take, bytes) {

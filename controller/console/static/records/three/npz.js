@@ -6,7 +6,7 @@ const TYPES = {
   "|i1": Int8Array, "|u1": Uint8Array, "|b1": Uint8Array, "<i8": BigInt64Array,
 };
 
-/** The arrays of a file's bytes by name: {data, shape}; those of other kinds than numbers are left out. */
+/** The arrays of a file's bytes by name: {data, shape}, of a text {text}; those of other kinds are left out. */
 export async function readNpz(buffer, names) {
   const view = new DataView(buffer);
   const found = {};
@@ -51,6 +51,12 @@ function readNpy(buffer) {
   const head = long ? view.getUint32(8, true) : view.getUint16(8, true);
   const start = (long ? 12 : 10) + head;
   const text = new TextDecoder("latin1").decode(new Uint8Array(buffer, long ? 12 : 10, head));
+  const letters = /'descr':\s*'<U(\d+)'/.exec(text);
+  if (letters) {
+    let words = "";
+    for (const code of new Uint32Array(buffer.slice(start, start + 4 * Number(letters[1])))) if (code) words += String.fromCodePoint(code);
+    return { text: words };
+  }
   const type = TYPES[/'descr':\s*'([^']+)'/.exec(text)?.[1]];
   const shape = (/'shape':\s*\(([^)]*)\)/.exec(text)?.[1] ?? "").split(",").filter((part) => part.trim()).map(Number);
   if (!type || /'fortran_order':\s*True/.test(text)) return undefined;
