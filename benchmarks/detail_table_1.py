@@ -6,6 +6,7 @@ expression (source) and in all. Expressions are posed by the weights that the ne
 those fitted to the person's own take (all_own_weights).
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,7 +98,7 @@ def table_1(model: FaceModel, predictor: DetailPredictor, faces: StudyFaces, peo
             image = truth.photograph(number, focal=number % len(FOCALS_PX))
             fit = fit_photographs(model, [Photograph(image, code)], detector=detector)[0]
             rows.append(measured(model, predictor, truth, fit, image))
-            print(code, {key: round(value, 3) for key, value in rows[-1].items()}, flush=True)
+            print(code, {key: round(value, 3) for key, value in rows[-1].items()}, file=sys.stderr, flush=True)
     mean = {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
     return {**mean, "people": len(rows), "image_px": PHOTO_PX, "fs_lab_px": SIZE_PX}
 

@@ -18,7 +18,8 @@ from processing.single_view.editing.hole_filling import extended
 from processing.single_view.photograph import PhotoFit
 from processing.template.template import EYE, SKIN
 
-LEAST_COSINE = 0.3  # between a place's normal and the way to the lens: flatter ones are smeared
+LEAST_COSINE = 0.4  # between a place's normal and the way to the lens: flatter ones are smeared
+_DIM = 0.3  # of the usual shading: a place that is less lit tells its noise rather than its colour
 _BRIGHT = 250  # a display value from which on a pixel tells no colour
 _MIDLINE = (8, 27, 28, 29, 30, 33, 51, 57, 62, 66)  # landmarks between left and right
 _SEAM_PX = 2  # by which what is seen is taken back from its rim
@@ -90,6 +91,9 @@ def seen_colours(model: FaceModel, mesh: Mesh, texels: Texels, fit: PhotoFit, im
         skin = sample_image(fit.appearance.skin.astype(np.float32), pixels) > 0.5
         seen &= np.where(counted, skin, inside)
         shading = fit.appearance.lighting.shading(normals)
+        lit = shading.mean(axis=1)
+        if seen.any():
+            seen &= lit > _DIM * np.median(lit[seen])
         colours = display(linear(photographed) / shading.clip(0.05))
     else:
         seen &= inside
