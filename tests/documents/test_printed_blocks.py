@@ -62,7 +62,7 @@ NOT_RUN = {
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --model"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --focal-px"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --learned"): LIKENESSES,
-    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; tests/training/regressor has its parts",
+    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; tests/training/regressor has parts",
     ("docs/how-to/edit-expression.md", "echo '{"): LIKENESSES,
     ("docs/how-to/edit-expression.md", "mien benchmark make wild"): (
         "photographs of people, many; tests/evaluation/wild makes one of drawn heads"
