@@ -72,9 +72,7 @@ def learned(name: str, faces: StudyFaces, asked: argparse.Namespace) -> AvatarDe
         heads.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(first, heads)
     torch.manual_seed(asked.seed)
-    task = make_task(
-        faces, model, settings, run / "data", train=train_codes, held_back=held, seed=asked.seed, progress=progress
-    )
+    task = make_task(faces, model, settings, run / "data", held_back=held, seed=asked.seed, progress=progress)
     card = LearnedCard("avatar", {}, {}, faces.lineage, train_codes, held, settings.as_json())
     how = TrainSettings(epochs=settings.epochs, patience=settings.patience, seed=asked.seed, threads=1)
     done = train(task, run, how, card, progress=progress)

@@ -66,7 +66,7 @@ class AnimateSettings:
     degrees: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("fps", 1, 240), ("every", 1, 100_000), ("size_px", 16, 8192), ("height_px", 16, 4320)):
+        for name, low, high in (("fps", 1, 240), ("every", 1, 100_000), ("size_px", 16, 4096), ("height_px", 16, 4320)):
             if not low <= getattr(self, name) <= high:
                 raise AnimateError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it is {low} to {high}")
         if not 0 <= self.tolerance <= 1:

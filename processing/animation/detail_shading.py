@@ -58,10 +58,9 @@ class DetailRenderer:
         strengths = np.array([strength for _, strength in _LIGHTS])
         big = np.empty((camera.height, camera.width, 3), np.float32)
         big[:] = BACKGROUND
-        _shaded(
-            triangle, weights, vertices_mm, self.triangles, normals, cross, self.corners, heights, texture,
-            directions, strengths, towards, big,
-        )  # fmt: skip
+        surface = (np.asarray(vertices_mm, np.float64), self.triangles, normals, cross)
+        lights = (directions, strengths, towards)
+        _shaded((triangle, weights), surface, (self.corners, heights, texture), lights, big)
         if self.supersample > 1:
             big = cv2.resize(big, (self.camera.width, self.camera.height), interpolation=cv2.INTER_AREA)
         return np.asarray(np.clip(big + 0.5, 0, 255).astype(np.uint8))
@@ -136,11 +135,21 @@ def _leaning(normal: Floats, edge_1: Floats, edge_2: Floats, slope_1: float, slo
 
 @compiled
 def _shaded(
-    found: Ints32, weights: Floats32, vertices: Floats, triangles: Ints32, normals: Floats,
-    cross: NDArray[np.floating],
-    corners: Floats32, heights: Floats32, texture: Image, directions: Floats, strengths: Floats, towards: Floats,
+    seen: tuple[Ints32, Floats32],
+    surface: tuple[Floats, Ints32, Floats, NDArray[np.floating]],
+    over: tuple[Floats32, Floats32, Image],
+    lights: tuple[Floats, Floats, Floats],
     out: Floats32,
-) -> None:  # fmt: skip
+) -> None:
+    """Light of each pixel into out (H, W, 3).
+
+    seen: as `_rasterised` gives it.  surface: vertices, triangles, normals of the vertices, of the triangles.
+    over: UVs of the corners, heights, texture.  lights: directions (n, 3), strengths (n,), where the camera is (3,).
+    """
+    found, weights = seen
+    vertices, triangles, normals, cross = surface
+    corners, heights, texture = over
+    directions, strengths, towards = lights
     size = heights.shape[0]
     colours = texture.shape[0]
     for y in range(found.shape[0]):

@@ -149,10 +149,8 @@ class DynamicDetail:
         kind = self._maps.dtype.type
         out = np.empty((self.size_px, self.size_px), kind)
         added = np.ascontiguousarray(shares[near], kind)
-        _mix(
-            self._maps, self._rows, self._first_row, self._units, self._first_unit,
-            weights.astype(kind), kind(rest), near, added, out,
-        )  # fmt: skip
+        table = (self._maps, self._rows, self._first_row, self._units, self._first_unit)
+        _mix(table, weights.astype(kind), kind(rest), near, added, out)
         return out
 
     def vertices(self, weights: Floats) -> Floats:
@@ -259,18 +257,18 @@ def _by_tiles(
 
 @compiled
 def _mix(
-    maps: NDArray[np.floating],
-    rows: NDArray[np.floating],
-    first_row: Ints64,
-    units: Ints32,
-    first_unit: Ints64,
+    table: tuple[NDArray[np.floating], NDArray[np.floating], Ints64, Ints32, Ints64],
     weights: NDArray[np.floating],
     rest: np.floating,
     near: Ints64,
     added: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """Equation 6 tile by tile into out (S, S): `rest` of it, and `added` (n,) of the maps of the keys `near` (n,)."""
+    """Equation 6 tile by tile into out (S, S): `rest` of it, and `added` (n,) of the maps of the keys `near` (n,).
+
+    table: maps, rows, where each tile's begin, units, where each tile's begin, as DynamicDetail has them.
+    """
+    maps, rows, first_row, units, first_unit = table
     texels = maps.shape[2]
     side = out.shape[0]
     across = (side + TILE_PX - 1) // TILE_PX

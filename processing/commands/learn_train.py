@@ -116,7 +116,7 @@ def _train(kind: str, given: dict[str, Any]) -> None:
         try:
             done = learn(request, allowed=gate(*where), progress=progress)
         except KeyboardInterrupt as stop:
-            typer.echo(f"{stop or 'stopped'}; the same call goes on from there", err=True)
+            typer.echo(f"{str(stop) or 'stopped'}; the same call goes on from there", err=True)
             raise typer.Exit(130) from None
     recorded = record_run(request.out, *where) if given["record"] else None
     if given["as_json"]:

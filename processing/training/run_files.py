@@ -53,8 +53,10 @@ class RunFiles:
                 path.unlink(missing_ok=True)
 
     def write_progress(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """progress.csv; a column for everything that any row has."""
-        columns = list(dict.fromkeys(name for row in rows for name in row))
+        """progress.csv; a column for everything that any row has: counts, losses, figures of those held back."""
+        first = ("step", "epoch", "seconds")
+        rest = {name for row in rows for name in row} - {*first}
+        columns = [*first, *sorted(rest, key=lambda name: (name.startswith("held_back_"), name))]
         text = io.StringIO()
         table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         table.writeheader()

@@ -112,7 +112,7 @@ def test_an_interrupted_run_goes_on(face: Path, take: Path, tmp_path: Path, monk
     assert not json.loads((out / "animation.json").read_text())["whole"]
     map_times = {path.name: path.stat().st_mtime_ns for path in (out / "dpmap").iterdir()}
     drawn.clear()
-    monkeypatch.setattr(DetailRenderer, "draw", lambda self, *given: (drawn.append(1), real(self, *given))[1])
+    monkeypatch.setattr(DetailRenderer, "draw", lambda self, *given: drawn.append(1) or real(self, *given))
     animate_files(take, face, out, FAST)
     assert len(drawn) == 21 - 6
     assert {path.name: path.stat().st_mtime_ns for path in (out / "dpmap").iterdir()} == map_times
@@ -121,6 +121,14 @@ def test_an_interrupted_run_goes_on(face: Path, take: Path, tmp_path: Path, monk
     drawn.clear()
     animate_files(take, face, out, FAST)  # all is there
     assert not drawn
+
+
+def test_a_recording_of_one_frame_is_a_face_that_stays(face: Path, tmp_path: Path) -> None:
+    take = write_table(tmp_path / "one.csv", cells_of(np.full((1, 61), 0.25)))
+    made = animate_files(take, face, tmp_path / "out", FAST)
+    assert (made.seconds, made.frames, made.keyframes, made.maps) == (0, 1, 1, 1)
+    assert "mouthSmileRight" in made.lacking
+    assert "mouthSmileRight" in made.as_text()
 
 
 def test_another_request_in_its_folder_is_refused(face: Path, take: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_link_tables import NAMES, cells_of, recording, timecode, write_table
 
@@ -41,6 +41,7 @@ def test_what_the_app_writes_is_read_as_it_is(tmp_path: Path) -> None:
     assert not found.notes
 
 
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1 << 20))
 def test_columns_in_any_order_are_the_same(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("order")
@@ -224,6 +225,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         read_live_link_face(tmp_path)
 
 
+@settings(max_examples=40, deadline=None)
 @given(text=st.text(max_size=300))
 def test_any_text_is_read_or_refused(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("any") / "a.csv"

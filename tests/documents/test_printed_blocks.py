@@ -21,6 +21,7 @@ LIKENESSES = "photographs of people; tests/single_view runs the command"
 NOT_RUN = {
     ("README.md", "make demo"): "sets up an environment of its own; tests/system/test_demo.py runs the demo",
     ("README.md", "mien face fit"): LIKENESSES,
+    ("README.md", "make models"): "half an hour; the guides of learn, detail, animate and avatar have its commands",
     ("README.md", "mien model build"): "docs/how-to/face-models.md has these commands, and its test runs them",
     ("docs/backup.md", "install -m 644 deploy/systemd"): ROOT_RIGHTS,
     ("docs/backup.md", "tar -C /srv/mien"): "age, a program of others",
@@ -30,6 +31,7 @@ NOT_RUN = {
     ("docs/led-board.md", "Exposure skew 3.92"): DRAWING,
     ("docs/how-to/animate.md", "mien face animate"): "a phone's recording; tests/animation runs the command",
     ("docs/how-to/animate.md", "Timecode,"): DRAWING,
+    ("docs/how-to/animate.md", "from processing.animation"): "a folder of one's own; tests/animation has these calls",
     ("docs/how-to/animate.md", "OMP_NUM_THREADS"): "a benchmark of a minute",
     ("docs/limits.md", "pytest -m slow"): "is a test of its own, of minutes",
     ("docs/operators.md", "studio server   "): DRAWING,
@@ -62,7 +64,7 @@ NOT_RUN = {
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --model"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --focal-px"): LIKENESSES,
     ("docs/how-to/single-view.md", "mien face fit portrait.jpg --learned"): LIKENESSES,
-    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; tests/training/regressor has parts",
+    ("docs/how-to/single-view.md", "python benchmarks/learned_fit.py"): "minutes; the regressor's tests have its parts",
     ("docs/how-to/edit-expression.md", "echo '{"): LIKENESSES,
     ("docs/how-to/edit-expression.md", "mien benchmark make wild"): (
         "photographs of people, many; tests/evaluation/wild makes one of drawn heads"

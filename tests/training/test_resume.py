@@ -70,6 +70,7 @@ def outcome(run: Path) -> dict[str, Any]:
         "tensors": {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in found.tensors.items()},
         "figures": dict(found.card.figures),
         "made": made,
+        "columns": list(rows[0]),
         "rows": [{k: v for k, v in row.items() if k != "seconds"} for row in rows],
     }
 

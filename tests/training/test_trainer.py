@@ -164,7 +164,7 @@ def test_progress_has_the_losses_and_never_goes_back(tmp_path: Path) -> None:
     assert shares[-1] == 1.0
     assert any("epoch 2 of 3, batch 4 of 5: inner 0." in message and "best score" in message for _, message in said)
     head, first = (tmp_path / "progress.csv").read_text().splitlines()[:2]
-    assert head.split(",") == ["step", "epoch", "seconds", "held_back_score", "held_back_twice", "inner", "outer"]
+    assert head.split(",") == ["step", "epoch", "seconds", "inner", "outer", "held_back_score", "held_back_twice"]
     assert first.startswith("0,0,")
 
 

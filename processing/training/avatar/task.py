@@ -195,7 +195,6 @@ def make_task(
     settings: AvatarSettings,
     work: Path,
     *,
-    train: Sequence[str],
     held_back: Sequence[str],
     seed: int,
     device: str = "cpu",
@@ -203,9 +202,11 @@ def make_task(
 ) -> AvatarTask:
     """The task, its photographs' features made under `work` where they are not there yet.
 
+    held_back: subjects that figures are of; the others of `faces` are learned from.
     model: of the study, whose topology says where eyes and mouth are; None: the template beside a folder's subjects.
     Raises AvatarTrainingError and what reading the study raises.
     """
+    train = [code for code in faces.subjects if code not in held_back]
     members = gather_members(faces, model, train, settings, work / "members.npz", progress=part(progress, 0.0, 0.1))
     files, own_files = prepare_features(work, members, settings, seed=seed, progress=part(progress, 0.1, 0.9))
     heads = HeadData.of([read_features(path) for path in files])

@@ -22,6 +22,7 @@ class RegressorSettings:
     input_px: int = 256
     width: float = 1.0  # of ShuffleNet v2: 0.5, 1.0, 1.5, 2.0
     photographs: int = 400_000  # renders, once for all epochs
+    measured: int = 2000  # renders of people held back, to measure with
     views: int = 5  # of each face
     render_px: int = 320
     texture_px: int = 512
@@ -48,7 +49,7 @@ class RegressorSettings:
             raise RegressorError(
                 f"a network that looks at {self.input_px} px is none of ours: a multiple of 32 from 64"
             )
-        for key in ("photographs", "views", "shard", "batch", "steps", "points", "processes"):
+        for key in ("photographs", "measured", "views", "shard", "batch", "steps", "points", "processes"):
             if getattr(self, key) < 1:
                 raise RegressorError(f"{key} is {getattr(self, key)}; at least 1 is needed")
         if self.limits.size_px != self.render_px:
@@ -66,8 +67,9 @@ class RegressorSettings:
             occluder=0.12, glasses=0.08, fringe=0.15, light=0.6, grey=0.03, blur=0.3, coarse=0.2, noise=0.5, jpeg=0.4
         )
         return RegressorSettings(
-            size="small", input_px=128, coarse_px=64, width=0.5, photographs=6000, render_px=192, batch=32, steps=6000,
-            warm_steps=100, average=0.998, geometry_steps=400, geometry_batch=256, spoiling=spoiling,
+            size="small", input_px=128, coarse_px=64, width=0.5, photographs=6000, measured=250, render_px=192,
+            batch=32, steps=4000, warm_steps=100, average=0.998, geometry_steps=300, geometry_batch=256,
+            spoiling=spoiling,
         )  # fmt: skip
 
     def as_json(self) -> Mapping[str, Any]:

@@ -30,7 +30,6 @@ from processing.training.study_faces import StudyFaces
 
 PARTS = frozenset({"mesh"})  # that must be there of every subject; textures where they are
 NEEDS_MODEL = True
-_HELD_BACK = 500  # photographs of people held back, to measure with
 _POINT_NOISE = 0.02  # crop sides by which points are moved at most (deviation) while the geometry is taught
 _MOST_MESHES = 60  # of them
 _FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
@@ -44,7 +43,6 @@ def make_task(
     settings: RegressorSettings,
     work: Path,
     *,
-    train: tuple[str, ...],
     held_back: tuple[str, ...],
     seed: int,
     device: str = "cpu",
@@ -52,8 +50,8 @@ def make_task(
 ) -> "RegressorTask":
     """Renders under `work` (made where they are not there yet), and the task that learns from them.
 
-    train: subjects whose skin is worn by faces to learn from, where it may be shown.  held_back: those whose meshes and
-    skin are measured with.  Raises RegressorError without a model, or for one of another topology than the study.
+    held_back: subjects whose meshes and skin are measured with; the skin of the others is worn by the faces to learn
+    from, where it may be shown.  Raises RegressorError without a model, or for one of another topology than the study.
     """
     if model is None:
         raise RegressorError("a regressor needs the study's face model: name it by --model")
@@ -63,8 +61,8 @@ def make_task(
         )
     textures = tuple(
         faces.texture(s, faces.neutral(s), settings.texture_px)
-        for s in train
-        if s in faces.pictured and faces.files(s, faces.neutral(s)).texture.is_file()
+        for s in faces.subjects
+        if s in faces.pictured and s not in held_back and faces.files(s, faces.neutral(s)).texture.is_file()
     )
     vertices = compared_vertices(model, settings.points)
     count = -(-settings.photographs // settings.shard)
@@ -73,7 +71,7 @@ def make_task(
         progress=part(progress, 0.0, 0.9),
     )  # fmt: skip
     measured = held_back_source(faces, model, [s for s in held_back if s in faces.pictured], settings, seed)
-    shards = -(-_HELD_BACK // settings.shard)
+    shards = -(-settings.measured // settings.shard)
     checks = prepare_shards(
         work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
     )

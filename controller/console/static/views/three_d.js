@@ -89,7 +89,7 @@ export function mount(root, app) {
     if (!made?.rig) throw new Error("the farm has made no rig of its takes, or it may not be shown");
     const moving = await import("/static/records/three/moving_face.js");
     const load = moving.toLoad(made);
-    if (load > ASK_BYTES && !faces.has(session) && !(await mayLoad({ take: `rig ${session}`, label: "the rig and its displacement maps" }, load))) throw new Error(`not loaded: ${size(load)}`);
+    if (load > ASK_BYTES && !faces.has(session) && !(await mayLoad({ take: `rig ${session}`, label: "" }, load, "The rig and its displacement maps have"))) throw new Error(`not loaded: ${size(load)}`);
     if (!faces.has(session)) {
       const loading = moving.MovingFace.load(made, (share) => note(`loading ${Math.round(100 * share)} %`));
       loading.catch(() => faces.delete(session));
@@ -385,9 +385,9 @@ export function mount(root, app) {
     await paintUnits();
   }
 
-  async function mayLoad(take, bytes) {
+  async function mayLoad(take, bytes, what = `${named(take.label)}: the scan has`) {
     if (refused.has(take.take)) return false;
-    const loads = await app.confirmed(`${named(take.label)}: the scan has ${size(bytes)}. It is held in this browser's memory while it is shown.`, "Load it");
+    const loads = await app.confirmed(`${what} ${size(bytes)}. It is held in this browser's memory while it is shown.`, "Load it");
     if (!loads) refused.add(take.take);
     return loads;
   }
