@@ -124,7 +124,8 @@ def bowed_heads(
         label = folder.labels[int(rng.integers(len(folder.labels)))]
         subject = folder.read(label)
         photography = FacePhotography(subject.mesh, subject.texture)
-        truth = TruthFace(submesh(Mesh(subject.mesh.vertices_mm, subject.mesh.triangles), face)[0])
+        shown = submesh(Mesh(subject.mesh.vertices_mm, subject.mesh.triangles), face)[0]
+        truth = TruthFace(shown, centre_mm=subject.mesh.vertices_mm.mean(axis=0))  # the cylinder's axis: the head's
         for bow in BOWS_DEG:
             yaw, distance = rng.uniform(-20, 20), float(np.exp(rng.uniform(np.log(500), np.log(1800))))
             R = upright_rotation(-direction_of(yaw, bow), np.radians(rng.uniform(-10, 10)))

@@ -1,7 +1,6 @@
 """One call of `mien learn`: a study checked, split and trained on; see `trainer` for what a run's folder holds."""
 
 import importlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -94,7 +93,6 @@ def learn(request: LearnRequest, *, allowed: Gate | None = None, progress: Progr
             seed=training.seed,
             device=training.device,
             progress=part(progress, _CHECKED, _PREPARED),
-            **({"train": train} if "train" in inspect.signature(module.make_task).parameters else {}),
         )
         if training.max_steps is not None and request.epochs is None:  # a length in steps: as many epochs as it takes
             training = replace(training, epochs=-(-training.max_steps // task.batches_per_epoch))
