@@ -43,7 +43,10 @@ from processing.single_view.fitting.landmark_places import SKIN_POINTS
 _SOUGHT_PX = (320, 640)  # the longer side at which a face is sought; the larger where nothing is found
 _LEAST_OVERLAP = 0.3  # of a face found with the box that was given
 _CROP_PX = 128  # by which landmarks are told: what is seen does not depend on it
-_NO_FACE = "no face was found in the {width} x {height} pixels: give an upright photograph that shows the face, or a box about it"
+_NO_FACE = (
+    "no face was found in the {width} x {height} pixels: give an upright photograph that shows the face, "
+    "or a box about it"
+)
 _SIZE_OFF, _PLACE_OFF = 2.5, 0.75  # of the crop's usual size, and of its middle: a face beyond is none
 
 
