@@ -208,6 +208,7 @@ def learned_fit_figures(
         if people is not None:
             found["bowed"] = table(list(bowed_heads(people, some, face_model, subjects, seed)))
     finally:
+        regressor.close()
         if detector is not None:
             detector.close()
     return found

@@ -135,17 +135,23 @@ class FaceNetwork(nn.Module):  # type: ignore[misc]
 
     def face(self, raw: Tensor, located: Tensor) -> FaceOutput:
         """(B, n + U + 10) -> what it means."""
-        scores, weights, pose = raw.split([self.identities, self.units, POSE], dim=1)
-        return FaceOutput(
-            scores,
-            _UNIT * (weights + 0.3),
-            rotation_of(pose[:, :6]),
-            torch.exp(_SIZE * pose[:, 6].clamp(-8, 8)) / ACROSS_MM,
-            0.5 + _PLACE * pose[:, 7:9],
-            DISTANCE_MM * torch.exp(_DISTANCE * pose[:, 9].clamp(-3, 3)),
-            located,
-            located.new_zeros((len(located), self.points, 1, 1)),
-        )
+        maps = located.new_zeros((len(located), self.points, 1, 1))
+        return replace(face_output(raw, self.identities, self.units), located=located, maps=maps)
+
+
+def face_output(raw: Tensor, identities: int, units: int) -> FaceOutput:
+    """(B, n + U + 10) of a last layer -> what it means, no points with it; zeros: a mean face from the front."""
+    scores, weights, pose = raw.split([identities, units, POSE], dim=1)
+    return FaceOutput(
+        scores,
+        _UNIT * (weights + 0.3),
+        rotation_of(pose[:, :6]),
+        torch.exp(_SIZE * pose[:, 6].clamp(-8, 8)) / ACROSS_MM,
+        0.5 + _PLACE * pose[:, 7:9],
+        DISTANCE_MM * torch.exp(_DISTANCE * pose[:, 9].clamp(-3, 3)),
+        raw.new_zeros((len(raw), 0, 2)),
+        raw.new_zeros((len(raw), 0, 1, 1)),
+    )
 
 
 def five_inputs(five: Floats | None) -> Floats32:

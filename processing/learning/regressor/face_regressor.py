@@ -7,6 +7,7 @@ same.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,13 +18,35 @@ from common.identity_model.face_features import FaceFeatures
 from processing.errors import DataError, NoFace, ShapeError
 from processing.face_models.face_model import FaceModel
 from processing.face_models.fitting.face_state import identity_of
+from processing.landmarks.detector import LandmarkDetector
+from processing.landmarks.face_finding import MOST_FACES, find_faces
 from processing.learning.regressor.face_crop import FaceCrop, crop_of_box, crop_of_points, five_points
 from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation
-from processing.learning.regressor.face_network import ACROSS_MM, five_inputs, fused, network_of
+from processing.learning.regressor.face_network import (
+    ACROSS_MM,
+    FaceNetwork,
+    FaceOutput,
+    five_inputs,
+    fused,
+    network_of,
+)
+from processing.learning.regressor.landmark_network import NAME as READS_LANDMARKS
+from processing.learning.regressor.landmark_network import (
+    LandmarkNetwork,
+    five_of_landmarks,
+    landmark_network_of,
+    mirrored_landmarks,
+)
 from processing.learning.weights_file import LearnedWeights, WeightsError, load_network
+from processing.single_view.fitting.landmark_places import SKIN_POINTS
 
 _SOUGHT_PX = (320, 640)  # the longer side at which a face is sought; the larger where nothing is found
 _LEAST_OVERLAP = 0.3  # of a face found with the box that was given
+_CROP_PX = 128  # by which landmarks are told: what is seen does not depend on it
+_NO_FACE = (
+    "no face was found in the {width} x {height} pixels: give an upright photograph that shows the face, "
+    "or a box about it"
+)
 _SIZE_OFF, _PLACE_OFF = 2.5, 0.75  # of the crop's usual size, and of its middle: a face beyond is none
 
 
@@ -72,7 +95,7 @@ class FaceRegressor:
         """Use `open`."""
         self._model, self._device = model, device
         try:
-            self._network = network_of(dict(weights.card.architecture))
+            self._network = _network_of(dict(weights.card.architecture))
             tensors = weights.tensors
             self.pivot_mm = np.asarray(tensors["pivot_mm"], np.float64)
             self._mirror = FaceMirror.of_tensors(tensors)
@@ -85,11 +108,14 @@ class FaceRegressor:
                 f"has {model.identity_count} and {len(model.units)}. Train for this model (mien learn regressor)"
             )
         load_network(self._network, weights)
-        self._network = fused(self._network.eval()).to(device, memory_format=torch.channels_last)
+        self._network.eval().to(device)
+        if isinstance(self._network, FaceNetwork):
+            self._network = fused(self._network).to(memory_format=torch.channels_last)
         corners = model.topology.mesh.triangles[model.topology.landmark_triangles]
         used, rows = np.unique(corners, return_inverse=True)
         self._shapes, self._rows = model.subset(used), rows.reshape(corners.shape)
-        self._finder = FaceFeatures(problem=RegressionError)
+        self._finder: FaceFeatures | None = None
+        self._detector: LandmarkDetector | None = None
 
     @staticmethod
     def open(weights: LearnedWeights, model: FaceModel, device: str = "cpu") -> "FaceRegressor":
@@ -102,6 +128,18 @@ class FaceRegressor:
             )
         return FaceRegressor(model, weights, device)
 
+    def __enter__(self) -> "FaceRegressor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the detector, where one was opened."""
+        if self._detector is not None:
+            self._detector.close()
+            self._detector = None
+
     def predict(
         self, image: Image, face_box: Floats | None = None, *, looks: int = 2, mirrored: bool = True
     ) -> RegressedFace:
@@ -109,6 +147,8 @@ class FaceRegressor:
 
         Raises NoFace, and RegressionError where what is there is no face that the network knows.
         """
+        if isinstance(self._network, LandmarkNetwork):
+            return self.predict_of_landmarks(self._landmarks(image, face_box), mirrored=mirrored)
         five = self._five(image, face_box)
         size = self._network.input_px
         if five is not None:
@@ -123,6 +163,34 @@ class FaceRegressor:
             look = self._look(image, crop, again, mirrored and number == looks - 1)
         return self._in_picture(look, crop, five)
 
+    def predict_of_landmarks(self, landmarks_px: Floats, *, mirrored: bool = True) -> RegressedFace:
+        """The face that has the detector's points (478, 2) there, by a network that reads landmarks.
+
+        Raises CropError, RegressionError as `predict`.
+        """
+        five = five_of_landmarks(landmarks_px)
+        crop = crop_of_points(five, _CROP_PX)
+        told = (crop.to_crop(landmarks_px) + 0.5) / crop.size_px
+        both = np.stack([told, mirrored_landmarks(told)] if mirrored else [told])[:, :SKIN_POINTS]
+        with torch.inference_mode():
+            out = self._network(torch.from_numpy(both.astype(np.float32)).to(self._device))
+        return self._in_picture(self._averaged(_numbers(out)), crop, five)
+
+    def _landmarks(self, image: Image, box: Floats | None) -> Floats:
+        """(478, 2) px of the largest face, or of that in a box. Raises NoFace."""
+        _require_picture(image)
+        if self._detector is None:
+            self._detector = LandmarkDetector(faces=MOST_FACES)
+        faces = self._detector.detect_all(image) if box is None else []
+        if len(faces) != 1:  # several, none that is quickly seen, or one that is meant
+            faces = [one.landmarks_px for one in find_faces(image, self._detector)]
+        if box is not None:
+            wanted = np.asarray(box, np.float64)
+            faces = [one for one in faces if _overlap(_box_of(one), wanted) >= _LEAST_OVERLAP]
+        if not faces:
+            raise NoFace(_NO_FACE.format(width=image.shape[1], height=image.shape[0]))
+        return max(faces, key=lambda one: float(np.ptp(one, axis=0).prod()))
+
     def landmarks(self, scores: Floats, weights: Floats) -> Floats:
         """(68, 3) mm, model's frame."""
         points = self._shapes.face(identity_of(self._model, scores), weights)
@@ -130,6 +198,8 @@ class FaceRegressor:
 
     def find(self, image: Image) -> Floats32 | None:
         """YuNet's row (15,) of the largest face, px of the image; None without one."""
+        if self._finder is None:
+            self._finder = FaceFeatures(problem=RegressionError)
         height, width = image.shape[:2]
         for side in _SOUGHT_PX:
             factor = min(1.0, side / max(height, width))
@@ -145,14 +215,10 @@ class FaceRegressor:
         return None
 
     def _five(self, image: Image, box: Floats | None) -> Floats | None:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ShapeError("image", image.shape, "(H, W, 3) uint8, BGR")
+        _require_picture(image)
         row = self.find(image)
         if row is None and box is None:
-            raise NoFace(
-                f"no face was found in the {image.shape[1]} x {image.shape[0]} pixels: give an upright photograph that "
-                "shows the face, or a box about it"
-            )
+            raise NoFace(_NO_FACE.format(width=image.shape[1], height=image.shape[0]))
         if row is None or (box is not None and _overlap(row[:4], np.asarray(box, np.float64)) < _LEAST_OVERLAP):
             return None
         return np.asarray(row[4:14], np.float64).reshape(5, 2)
@@ -165,10 +231,7 @@ class FaceRegressor:
         pixels = torch.from_numpy(np.ascontiguousarray(both)).to(self._device).permute(0, 3, 1, 2)
         with torch.inference_mode():
             out = self._network(pixels, torch.from_numpy(points).to(self._device))
-        found = {
-            key: value.double().cpu().numpy() for key, value in vars(out).items() if key not in ("located", "maps")
-        }
-        return self._averaged(found)
+        return self._averaged(_numbers(out))
 
     def _averaged(self, found: dict[str, Floats]) -> _Look:
         """Of a crop and, where there are two, its mirror image."""
@@ -212,6 +275,28 @@ class FaceRegressor:
         eyes_px = float(np.linalg.norm(landmarks[36] - landmarks[45])) * scale
         off = 100 * np.linalg.norm(five_points(face.seen(landmarks)) - five, axis=1).mean() / eyes_px
         return RegressedFace(**{**vars(face), "five_px": five, "off_percent": float(off)})
+
+
+def _network_of(architecture: dict[str, Any]) -> FaceNetwork | LandmarkNetwork:
+    """Raises KeyError, TypeError, ValueError."""
+    if architecture["network"] == READS_LANDMARKS:
+        return landmark_network_of(architecture)
+    return network_of(architecture)
+
+
+def _numbers(out: FaceOutput) -> dict[str, Floats]:
+    return {key: value.double().cpu().numpy() for key, value in vars(out).items() if key not in ("located", "maps")}
+
+
+def _require_picture(image: Image) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ShapeError("image", image.shape, "(H, W, 3) uint8, BGR")
+
+
+def _box_of(landmarks_px: Floats) -> Floats:
+    """(4,) x, y, width, height."""
+    low = landmarks_px.min(axis=0)
+    return np.asarray(np.r_[low, landmarks_px.max(axis=0) - low])
 
 
 def _mirrored(five: Floats | None) -> Floats | None:

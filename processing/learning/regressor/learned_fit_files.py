@@ -60,6 +60,7 @@ def fit_learned_files(
                     raise
                 made.append(NotFitted(group[0].stem, str(error)))
     finally:
+        regressor.close()
         if detector is not None:
             detector.close()
     return made

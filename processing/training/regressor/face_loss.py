@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.array_types import Ints64
+from common.array_types import Floats, Ints64
 from processing.face_models.face_model import FaceModel
 from processing.learning.regressor.face_network import FaceOutput
 from processing.training.regressor.samples import FaceBatch
@@ -21,11 +21,17 @@ WEIGHTS: Mapping[str, float] = {
 
 
 class PointModel(nn.Module):  # type: ignore[misc]
-    """A model's compared points by scores and weights, differentiable: (B, n), (B, U) -> (B, M, 3) mm."""
+    """Points of a model by scores and weights, differentiable: (B, n), (B, U) -> (B, M, 3) mm."""
 
-    def __init__(self, model: FaceModel, vertices: Ints64) -> None:
+    def __init__(self, model: FaceModel, vertices: Ints64, barycentric: Floats | None = None) -> None:
+        """vertices: (M,), each once; or (M, 3) of triangles, on which the points lie by `barycentric` (M, 3)."""
         super().__init__()
-        core = model.subset(vertices).dense().astype(np.float64)  # (1 + U, M, 3, n)
+        if barycentric is None:
+            core = model.subset(vertices).dense().astype(np.float64)  # (1 + U, M, 3, n)
+        else:
+            used, rows = np.unique(vertices, return_inverse=True)
+            corners = model.subset(used).dense().astype(np.float64)[:, rows.reshape(vertices.shape)]
+            core = np.einsum("mk,umkdn->umdn", barycentric, corners)
         core = core.reshape(len(core), -1, core.shape[3])
         mean, change = core @ model.identity_mean, core * model.identity_deviation
         self.points = len(vertices)

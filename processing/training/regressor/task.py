@@ -20,8 +20,11 @@ from processing.learning.regressor.face_mirror import FaceMirror
 from processing.learning.regressor.face_network import FaceNetwork, FaceOutput
 from processing.learning.weights_file import network_tensors
 from processing.training.precision import descend
+from processing.training.regressor.detections import detections_of
 from processing.training.regressor.face_draws import compared_vertices
+from processing.training.regressor.face_figures import figures, pivot_of
 from processing.training.regressor.face_loss import WEIGHTS, PointModel, batch_tensors, face_losses, point_errors
+from processing.training.regressor.landmark_task import LandmarkTask
 from processing.training.regressor.photograph_shards import photograph_shards
 from processing.training.regressor.renders import FaceSource, prepare_shards
 from processing.training.regressor.samples import FaceBatch, Samples
@@ -32,9 +35,6 @@ PARTS = frozenset({"mesh"})  # that must be there of every subject; textures whe
 NEEDS_MODEL = True
 _POINT_NOISE = 0.02  # crop sides by which points are moved at most (deviation) while the geometry is taught
 _MOST_MESHES = 60  # of them
-_FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not been understood
-#: Off the front in degrees, and raised or bowed: buckets of the figures.
-_TURNS, _BOWS = ((0, 20), (20, 45), (45, 75), (75, 91)), ((0, 15), (15, 30), (30, 46))
 
 
 def make_task(
@@ -47,8 +47,9 @@ def make_task(
     seed: int,
     device: str = "cpu",
     progress: Progress = no_progress,
-) -> "RegressorTask":
-    """Renders under `work` (made where they are not there yet), and the task that learns from them.
+) -> "RegressorTask | LandmarkTask":
+    """Renders under `work` (made where they are not there yet), and the task that learns from them: by their pixels, or
+    by what the landmark detector sees in them.
 
     held_back: subjects whose meshes and skin are measured with; the skin of the others is worn by the faces to learn
     from, where it may be shown.  Raises RegressorError without a model, or for one of another topology than the study.
@@ -68,13 +69,16 @@ def make_task(
     count = -(-settings.photographs // settings.shard)
     paths = prepare_shards(
         work / "renders", count, FaceSource(model, textures), vertices, settings, seed=seed,
-        progress=part(progress, 0.0, 0.9),
+        progress=part(progress, 0.0, 0.8),
     )  # fmt: skip
     measured = held_back_source(faces, model, [s for s in held_back if s in faces.pictured], settings, seed)
     shards = -(-settings.measured // settings.shard)
     checks = prepare_shards(
-        work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.9, 1.0)
+        work / "held-back", shards, measured, vertices, settings, seed=seed + 1, progress=part(progress, 0.8, 0.9)
     )
+    if settings.reads == "landmarks":
+        seen = detections_of(paths, progress=part(progress, 0.9, 1.0))
+        return LandmarkTask(model, settings, seen, detections_of(checks), vertices, device=device)
     photographs = []
     if settings.photograph_fits:
         photographs = photograph_shards(Path(settings.photograph_fits), work / "photographs", model, vertices, settings)
@@ -280,24 +284,6 @@ class RegressorTask:
                 kept.lerp_(new, 1 - share)
             else:
                 kept.copy_(new)
-
-
-def figures(errors: NDArray[np.floating], turns: NDArray[np.floating], bows: NDArray[np.floating]) -> dict[str, float]:
-    """Means by bucket, mm; "score" is the mean of all."""
-    found = {"score": float(errors.mean()), "point_mm": float(errors.mean())}
-    found["success"] = float((errors < _FAIL_MM).mean())
-    for name, values, buckets in (("turned", turns, _TURNS), ("bowed", bows, _BOWS)):
-        for low, high in buckets:
-            inside = (values >= low) & (values < high)
-            if inside.any():
-                found[f"point_mm_{name}_{low}_to_{high - high % 5}_deg"] = float(errors[inside].mean())
-    return found
-
-
-def pivot_of(model: FaceModel) -> NDArray[np.float64]:
-    """(3,) mm about which faces turn: the middle of the mean face's landmarks, half way to the head's axis."""
-    middle = model.topology.landmark_points(model.topology.mesh.vertices_mm)[17:].mean(axis=0)
-    return np.asarray(middle * [1.0, 1.0, 0.75], np.float64)
 
 
 def located_rows(model: FaceModel, vertices: Ints64) -> Ints64:

@@ -17,7 +17,7 @@ from processing.learning.regressor.learned_fit import as_photo_fit, pose_of
 from processing.learning.weights_file import LearnedCard, LearnedWeights, WeightsError, network_tensors
 from processing.single_view.photograph import Photograph
 from processing.training.regressor.face_draws import compared_vertices
-from processing.training.regressor.task import pivot_of
+from processing.training.regressor.face_figures import pivot_of
 from tests.support.small_model import small_model
 
 ARCHITECTURE_KEYS = {"identities", "units", "points", "input_px", "width", "maps", "hidden"}

@@ -13,15 +13,16 @@ from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotat
 from processing.learning.regressor.face_network import FaceNetwork, FaceOutput, five_inputs, fused, rotation_of
 from processing.learning.regressor.line_of_sight import line_of_sight
 from processing.training.regressor.face_draws import compared_vertices, draw_face, draw_weights
+from processing.training.regressor.face_figures import pivot_of
 from processing.training.regressor.face_loss import PointModel, batch_tensors, face_losses, point_errors
 from processing.training.regressor.renders import FaceSource, prepare_shards, read_shard
 from processing.training.regressor.samples import Samples
 from processing.training.regressor.settings import RegressorError, RegressorSettings
-from processing.training.regressor.task import RegressorTask, pivot_of, rate_at
+from processing.training.regressor.task import RegressorTask, rate_at
 from tests.support.small_model import small_model
 
 SETTINGS = replace(
-    RegressorSettings.of("small"), input_px=64, width=0.5, photographs=12, shard=6, views=3, render_px=80, batch=4,
+    RegressorSettings.small_pixels(), input_px=64, width=0.5, photographs=12, shard=6, views=3, render_px=80, batch=4,
     steps=40, warm_steps=2, coarse_px=64, points=200, processes=1, geometry_steps=4, geometry_batch=16, rate=2e-3,
 )  # fmt: skip
 
