@@ -6,7 +6,7 @@ guarded as the release itself, and can be deleted once the training has ended.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from multiprocessing import get_context
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.array_types import Floats, Floats32, Image, Ints64
-from common.bounded.npz_files import read_npz
+from common.bounded.npz_files import map_npz, read_npz
 from common.files.atomic_write import atomic_write
 from common.progress import Progress, no_progress
 from processing.errors import DataError
@@ -29,6 +29,7 @@ from processing.synthetic.training_photographs import draw_photograph
 from processing.training.regressor.face_draws import draw_face
 from processing.training.regressor.settings import RegressorError, RegressorSettings
 
+_MAPPED = ("jpeg", "points_mm")
 _QUALITY = 95  # of the JPEGs that renders are kept as
 
 
@@ -107,9 +108,24 @@ def prepare_shards(
 
 def read_shard(path: Path) -> Shard:
     """What a preparation wrote. Raises RegressorError."""
+    return _shard(path, lambda names: read_npz(path, names))
+
+
+def map_shard(path: Path) -> Shard:
+    """`read_shard`, pictures and points left in the file until they are looked at. Raises RegressorError."""
+
+    def mapped(names: tuple[str, ...]) -> Mapping[str, Any]:
+        arrays, check = map_npz(path, names, _MAPPED)
+        check()
+        return arrays
+
+    return _shard(path, mapped)
+
+
+def _shard(path: Path, arrays_of: Callable[[tuple[str, ...]], Mapping[str, Any]]) -> Shard:
     names = tuple(one.name for one in fields(Shard))
     try:
-        arrays = read_npz(path, names)
+        arrays = arrays_of(names)
         shard = Shard(**{name: arrays[name] for name in names})
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise RegressorError(f"{path} holds no renders ({error}); delete it, and it is made again") from None

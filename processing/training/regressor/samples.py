@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from common.array_types import Floats, Floats32, Image, Ints64
-from common.bounded.npz_files import map_npz
 from processing.learning.regressor.face_crop import FaceCrop, changed_crop, crop_of_points, halved_crop
 from processing.learning.regressor.face_mirror import FaceMirror
 from processing.learning.regressor.face_network import five_inputs
 from processing.learning.regressor.line_of_sight import line_of_sight
 from processing.synthetic.training_photographs import Spoiling, spoil
-from processing.training.regressor.renders import Shard
-from processing.training.regressor.settings import RegressorError
+from processing.training.regressor.renders import map_shard
 
-_MAPPED = ("jpeg", "points_mm")
 _DETECTED = 0.75  # share of crops by the detector's points, where it had some; the others by the true ones
 _UNTOLD = 0.08  # share of crops whose five points the network is not told
 _POINTS_OFF = 0.05  # of the points' extent, by which true ones are moved at most (deviation)
@@ -121,20 +118,6 @@ class Samples:
         y = (row["points_mm"] - self.pivot_mm) @ row["R"].T
         flat = row["size"] * y[:, :2] / (1 + y[:, 2:] / row["distance_mm"])
         return np.asarray((row["seen"] - flat).mean(axis=0), np.float32)
-
-
-def map_shard(path: Path) -> Shard:
-    """A shard whose pictures and points stay in the file. Raises RegressorError."""
-    names = tuple(one.name for one in fields(Shard))
-    try:
-        arrays, check = map_npz(path, names, _MAPPED)
-        check()
-        shard = Shard(**{name: arrays[name] for name in names})
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise RegressorError(f"{path} holds no renders ({error}); delete it, and it is made again") from None
-    if len(shard.starts) != len(shard) + 1 or shard.starts[-1] != len(shard.jpeg):
-        raise RegressorError(f"{path} is cut short; delete it, and it is made again")
-    return shard
 
 
 def _truth(points: Floats32, R: Floats, t: Floats, K: Floats, crop: FaceCrop, pivot_mm: Floats) -> dict[str, Floats32]:
