@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed_run import ends_the_same_when_killed
 from small_model import egg_template, small_model
 
 from processing.errors import DataError
@@ -141,3 +142,7 @@ def test_weights_of_another_topology_or_version_are_refused(study: StudyFaces, t
     card = LearnedCard("detail", {**architecture, "motion": "label"}, {}, {}, (), ())
     with pytest.raises(DataError, match="train again"):
         DetailPredictor.open(LearnedWeights(card, tensors), mesh)
+
+
+def test_a_run_that_dies_ends_with_the_same_bits(study: StudyFaces, tmp_path: Path) -> None:
+    assert ends_the_same_when_killed(lambda: task_of(study, tmp_path / "data"), tmp_path)

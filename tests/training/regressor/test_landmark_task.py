@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_run import ends_the_same_when_killed
 from scipy.spatial.transform import Rotation
 
 from processing.face_models.fitting.face_state import identity_of
@@ -69,9 +71,15 @@ def seen_faces(count: int, seed: int, *, off_px: float = 0.5) -> Detections:
     return Detections(*(np.stack(one).astype(np.float32) for one in zip(*rows, strict=True)))
 
 
+def lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector's points are those of the small model; few samples say how landmarks differ."""
+    monkeypatch.setattr(landmark_task, "places_on", lambda _model, _places: places())
+    monkeypatch.setattr(landmark_task, "_BEGIN", 100)
+
+
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> LandmarkTask:
-    monkeypatch.setattr(landmark_task, "places_on", lambda _model, _places: places())
+    lie(monkeypatch)
     torch.manual_seed(0)
     vertices = compared_vertices(small_model(), SETTINGS.points)
     return LandmarkTask(small_model(), SETTINGS, seen_faces(60, 1), seen_faces(40, 2), vertices, device="cpu")
@@ -90,6 +98,18 @@ def test_it_learns_faces_that_it_has_not_seen(task: LandmarkTask) -> None:
     after = figures_of(task)
     assert before > 15
     assert after < 0.35 * before
+
+
+def test_a_run_that_dies_ends_with_the_same_bits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lie(monkeypatch)
+    vertices, seen = compared_vertices(small_model(), SETTINGS.points), seen_faces(30, 1)
+
+    def make() -> LandmarkTask:
+        torch.manual_seed(0)
+        few = replace(SETTINGS, batch=8, steps=6)
+        return LandmarkTask(small_model(), few, seen, seen_faces(8, 2), vertices, device="cpu")
+
+    assert ends_the_same_when_killed(make, tmp_path)
 
 
 def test_what_is_true_of_a_sample_is_where_its_landmarks_are(task: LandmarkTask) -> None:
@@ -113,7 +133,7 @@ def test_what_is_true_of_a_sample_is_where_its_landmarks_are(task: LandmarkTask)
 
 
 def test_a_detector_that_sees_something_else_everywhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmark_task, "places_on", lambda _model, _places: places())
+    lie(monkeypatch)
     vertices = compared_vertices(small_model(), SETTINGS.points)
     wild = seen_faces(6, 3, off_px=200.0)
     with pytest.raises(RegressorError, match="far off in nearly every render"):

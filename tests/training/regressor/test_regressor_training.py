@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_run import ends_the_same_when_killed
 
 from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation, mirrored_units
 from processing.learning.regressor.face_network import FaceNetwork, FaceOutput, five_inputs, fused, rotation_of
@@ -259,3 +260,11 @@ def test_settings_that_cannot_be_are_refused():
         RegressorSettings.of("huge")
     with pytest.raises(RegressorError, match="steps"):
         replace(SETTINGS, steps=0)
+
+
+def test_a_run_that_dies_ends_with_the_same_bits(model, vertices, shards, tmp_path):
+    def make():
+        few = replace(SETTINGS, steps=6)
+        return RegressorTask(model, few, list(shards), list(shards[:1]), vertices, device="cpu", seed=3)
+
+    assert ends_the_same_when_killed(make, tmp_path)
