@@ -39,6 +39,10 @@ class PointModel(nn.Module):  # type: ignore[misc]
         flat = change.transpose(2, 0, 1).reshape(change.shape[2], -1)
         self.register_buffer("change", torch.tensor(flat, dtype=torch.float32), persistent=False)  # (n, (1 + U) 3 M)
 
+    def at_rest(self) -> Tensor:
+        """(M, 3) mm, of the mean face, neutral."""
+        return self.mean[0].view(self.points, 3)
+
     def forward(self, scores: Tensor, weights: Tensor) -> Tensor:
         slices = (scores @ self.change).view(len(scores), *self.mean.shape) + self.mean
         shares = torch.cat([torch.ones_like(weights[:, :1]), weights], dim=1)

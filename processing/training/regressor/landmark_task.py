@@ -33,6 +33,7 @@ _AS_SEEN = 0.2  # share of samples that are renders as they are
 _OWN_EXPRESSION = 0.5  # of the others, share with the expression of the render whose errors they have
 _NOISE_MM = 0.4  # by which landmarks are moved besides, at most (deviation)
 _USUAL = 40.0  # of a batch's loss: beyond, it counts as this
+_FIRST = 0.5  # of the loss, what the first round is off before the camera
 _EPOCHS = 10  # after each of which those held back are looked at
 _BEGIN = 2000  # samples by which the network's first layer is scaled
 
@@ -71,7 +72,8 @@ class LandmarkTask:
         self._errors()
         self.held = held_back
         self.network = LandmarkNetwork(model.identity_count, len(model.units)).to(device)
-        self.network.begin_with(self._drawn(_BEGIN, torch.Generator().manual_seed(0))[0])
+        begin = self._drawn(_BEGIN, torch.Generator().manual_seed(0))[0]
+        self.network.begin_with(begin, self.places.at_rest() - self.pivot)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.rate, weight_decay=1e-4)
         self.batches_per_epoch = max(1, settings.steps // _EPOCHS)
         self.steps = torch.nn.Module()
@@ -91,8 +93,9 @@ class LandmarkTask:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(int(self.steps.made))
         located, true = self._drawn(self.settings.batch, torch.Generator().manual_seed(batch))
-        found = self.network(located)
+        first, found = self.network.rounds(located)
         points = self.points(found.scores, found.weights)
+        begun = point_errors(first, self.points(first.scores, first.weights), true, self.pivot).mean()
         losses = {
             "camera": point_errors(found, points, true, self.pivot).mean(),
             "shape": (points - true["points_mm"]).norm(dim=2).mean(),
@@ -100,8 +103,7 @@ class LandmarkTask:
             "weights": (found.weights - true["weights"]).abs().mean(),
             "distance": torch.log(found.distance_mm / true["distance_mm"]).square().mean(),
         }
-        total = sum(WEIGHTS[name] * value for name, value in losses.items())
-        assert isinstance(total, Tensor)
+        total = _FIRST * begun + sum(WEIGHTS[name] * value for name, value in losses.items())
         descend(total * (_USUAL / total.detach().clamp(min=_USUAL)), self.optimizer)  # one far off moves little
         self.steps.made += 1
         return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in losses.items()}}

@@ -153,7 +153,8 @@ def regressor() -> FaceRegressor:
     torch.manual_seed(0)
     model = small_model()
     network = LandmarkNetwork(model.identity_count, len(model.units), hidden=32)
-    torch.nn.init.normal_(network.layers[-1].weight, std=0.1)
+    torch.nn.init.normal_(network.first[-1].weight, std=0.1)
+    torch.nn.init.normal_(network.second[-1].weight, std=0.1)
     mirror = FaceMirror.of(model, compared_vertices(model, 120))
     tensors = network_tensors(network) | mirror.tensors() | {"pivot_mm": pivot_of(model).astype(np.float32)}
     said = {"name": model.name, "version": 1, "topology": model.topology.topology}
