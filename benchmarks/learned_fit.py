@@ -166,24 +166,13 @@ def by_pose(rows: list[Measured], method: str) -> dict[str, Any]:
 
 def times(regressor: FaceRegressor, photographs: list[Photograph], repeats: int = 5) -> dict[str, float]:
     """Milliseconds of the least disturbed pass over some photographs."""
-    import torch
-
     taken = []
     for photograph in photographs * repeats:
         begun = time.perf_counter()
         regressor.predict(photograph.image)
         taken.append(1e3 * (time.perf_counter() - begun))
-    network, size = regressor._network, regressor._network.input_px
-    pixels, five = torch.zeros(2, 3, size, size, dtype=torch.uint8), torch.zeros(2, 11)
-    passes = []
-    with torch.inference_mode():
-        for _ in range(10):
-            begun = time.perf_counter()
-            network(pixels, five), network(pixels, five)
-            passes.append(1e3 * (time.perf_counter() - begun))
     return {
         "regressor_ms": round(float(np.min(taken)), 2), "regressor_median_ms": round(float(np.median(taken)), 2),
-        "network_ms": round(float(np.min(passes)), 2),
     }  # fmt: skip
 
 
