@@ -5,7 +5,7 @@
 
 `regressor_ms` is of one 256-px photograph on one thread, decoded: finding the face (YuNet), two looks at two crops each
 (the face and its mirror image), and the face's parameters and camera; the 26,000 vertices and files are not in it.
-`network_ms` is the four crops' passes through the network alone. CD is that of the public evaluator (`published`), mm.
+CD is that of the public evaluator (`published`), mm.
 
 `--people`: held-back subjects as `mien process` leaves them; each is photographed with its head raised and bowed by up
 to 40 degrees, in light and lens drawn by `--seed`, and measured as FS-Lab is. A head counts as a success where it was
