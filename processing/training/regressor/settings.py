@@ -66,7 +66,7 @@ class RegressorSettings:
         if size != "small":
             raise RegressorError(f"there is no size '{size}'; there are small and full")
         return RegressorSettings(
-            size="small", reads="landmarks", photographs=4000, measured=250, render_px=256, batch=256, steps=2400,
+            size="small", reads="landmarks", photographs=3000, measured=250, render_px=256, batch=256, steps=1600,
             rate=1e-3,
         )  # fmt: skip
 
