@@ -35,7 +35,6 @@ from processing.learning.regressor.landmark_network import (
     LandmarkNetwork,
     five_of_landmarks,
     landmark_network_of,
-    mirrored_landmarks,
 )
 from processing.learning.weights_file import LearnedWeights, WeightsError, load_network
 from processing.single_view.fitting.landmark_places import SKIN_POINTS
@@ -148,7 +147,7 @@ class FaceRegressor:
         Raises NoFace, and RegressionError where what is there is no face that the network knows.
         """
         if isinstance(self._network, LandmarkNetwork):
-            return self.predict_of_landmarks(self._landmarks(image, face_box), mirrored=mirrored)
+            return self.predict_of_landmarks(self._landmarks(image, face_box))
         five = self._five(image, face_box)
         size = self._network.input_px
         if five is not None:
@@ -163,7 +162,7 @@ class FaceRegressor:
             look = self._look(image, crop, again, mirrored and number == looks - 1)
         return self._in_picture(look, crop, five)
 
-    def predict_of_landmarks(self, landmarks_px: Floats, *, mirrored: bool = True) -> RegressedFace:
+    def predict_of_landmarks(self, landmarks_px: Floats) -> RegressedFace:
         """The face that has the detector's points (478, 2) there, by a network that reads landmarks.
 
         Raises CropError, RegressionError as `predict`.
@@ -171,9 +170,9 @@ class FaceRegressor:
         five = five_of_landmarks(landmarks_px)
         crop = crop_of_points(five, _CROP_PX)
         told = (crop.to_crop(landmarks_px) + 0.5) / crop.size_px
-        both = np.stack([told, mirrored_landmarks(told)] if mirrored else [told])[:, :SKIN_POINTS]
+        located = told[None, :SKIN_POINTS].astype(np.float32)
         with torch.inference_mode():
-            out = self._network(torch.from_numpy(both.astype(np.float32)).to(self._device))
+            out = self._network(torch.from_numpy(located).to(self._device))
         return self._in_picture(self._averaged(_numbers(out)), crop, five)
 
     def _landmarks(self, image: Image, box: Floats | None) -> Floats:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from common.array_types import Floats
-from processing.landmarks.mirror_478 import MIRROR_478
 from processing.landmarks.multi_pie_68 import MEDIAPIPE_TO_68
 from processing.learning.regressor.face_crop import five_points
 from processing.learning.regressor.face_network import POSE, FaceOutput, face_output
@@ -90,8 +89,3 @@ def landmark_network_of(architecture: dict[str, Any]) -> LandmarkNetwork:
 def five_of_landmarks(landmarks_px: Floats) -> Floats:
     """(478, 2) of the detector -> (5, 2) eyes, tip of the nose, mouth's corners."""
     return five_points(np.asarray(landmarks_px, np.float64)[MEDIAPIPE_TO_68])
-
-
-def mirrored_landmarks(located: Floats) -> Floats:
-    """(478, 2) in a crop's sides, as the mirrored crop has them."""
-    return np.asarray(located[MIRROR_478] * [-1, 1] + [1, 0])

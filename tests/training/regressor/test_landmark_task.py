@@ -13,7 +13,7 @@ from killed_run import ends_the_same_when_killed
 from scipy.spatial.transform import Rotation
 
 from processing.face_models.fitting.face_state import identity_of
-from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation
+from processing.learning.regressor.face_mirror import FaceMirror
 from processing.learning.regressor.face_regressor import FaceRegressor
 from processing.learning.regressor.landmark_network import LandmarkNetwork, landmark_network_of
 from processing.learning.weights_file import LearnedCard, LearnedWeights, WeightsError, network_tensors
@@ -176,16 +176,6 @@ def test_the_same_face_wherever_its_landmarks_are(scale: float, turn_deg: float,
     whole = np.eye(3)
     whole[:2, :2] = turn
     np.testing.assert_allclose(second.R, whole @ first.R, atol=1e-3)
-
-
-def test_a_mirrored_picture_is_the_mirrored_face() -> None:
-    from processing.landmarks.mirror_478 import MIRROR_478
-
-    landmarks = seen_faces(1, 8).landmarks_px[0].astype(np.float64)
-    mirrored = landmarks[MIRROR_478] * [-1, 1] + [255, 0]
-    first, second = (regressor().predict_of_landmarks(one) for one in (landmarks, mirrored))
-    np.testing.assert_allclose(second.R, mirrored_rotation(first.R), atol=1e-3)
-    assert second.scale == pytest.approx(first.scale, rel=1e-3)
 
 
 def test_sizes_that_no_network_has_are_refused() -> None:
