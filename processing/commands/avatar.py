@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from common.terminal.options import AsJson, print_json
+from processing.commands.photograph_options import FocalPx, WhichFace
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,12 +30,8 @@ def avatar(
             "--expression/--neutral", help="With the photograph's expression as an animation. At rest: neutral."
         ),
     ] = False,
-    focal_px: Annotated[
-        float | None, typer.Option("--focal-px", help="Focal length in pixels. Default: EXIF's, or estimated.")
-    ] = None,
-    face: Annotated[
-        str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
-    ] = None,
+    focal_px: FocalPx = None,
+    face: WhichFace = None,
     detail: Annotated[
         Path | None,
         typer.Option(

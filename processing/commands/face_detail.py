@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from common.terminal.options import AsJson, print_json
+from processing.commands.photograph_options import FocalPx, WhichFace
 
 
 def detail(
@@ -14,12 +15,8 @@ def detail(
     weights: Annotated[Path, typer.Option("--weights", help="Weights that `mien learn detail` made with this model.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for rig, meshes, displacement maps and texture.")],
     size: Annotated[int, typer.Option("--size", min=64, max=8192, help="Side of the displacement maps, px.")] = 1024,
-    focal_px: Annotated[
-        float | None, typer.Option("--focal-px", help="Focal length in pixels. Default: EXIF's, or estimated.")
-    ] = None,
-    face: Annotated[
-        str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
-    ] = None,
+    focal_px: FocalPx = None,
+    face: WhichFace = None,
     device: Annotated[str, typer.Option("--device", help="cpu, or cuda (cuda:1) where there is one.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from common.terminal.options import AsJson, print_json
+from processing.commands.photograph_options import FocalPx, WhichFace
 
 
 def edit(
@@ -20,12 +21,8 @@ def edit(
         bool, typer.Option("--add", help="Add the weights to what the face does; else they replace all of it.")
     ] = False,
     shade: Annotated[bool, typer.Option("--shade/--no-shade", help="Shade the skin anew by its new normals.")] = True,
-    focal_px: Annotated[
-        float | None, typer.Option("--focal-px", help="Focal length in pixels. Default: EXIF's, or estimated.")
-    ] = None,
-    face: Annotated[
-        str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
-    ] = None,
+    focal_px: FocalPx = None,
+    face: WhichFace = None,
     as_json: AsJson = False,
 ) -> None:
     """Give the face in a photograph another expression: warped by the fitted mesh and shaded anew."""

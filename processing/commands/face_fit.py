@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from common.terminal.options import AsJson, print_json
+from processing.commands.photograph_options import FocalPx, WhichFace
 
 if TYPE_CHECKING:
     from processing.single_view.photo_fit_files import FittedPhoto, NotFitted, PhotoFitInputs
@@ -21,13 +22,9 @@ def fit(
     each: Annotated[
         bool, typer.Option("--each", help="Every photograph is another person; one that fails is told.")
     ] = False,
-    focal_px: Annotated[
-        float | None, typer.Option("--focal-px", help="Focal length in pixels. Default: EXIF's, or estimated.")
-    ] = None,
+    focal_px: FocalPx = None,
     weak: Annotated[bool, typer.Option("--weak", help="Weak perspective: the camera is far away.")] = False,
-    face: Annotated[
-        str | None, typer.Option("--face", help="Which of several faces: 'left', '2nd from left', or its number.")
-    ] = None,
+    face: WhichFace = None,
     landmarks: Annotated[
         Literal["dense", "68"], typer.Option(help="Which landmarks: all that the detector has, or Multi-PIE's 68.")
     ] = "dense",

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +174,3 @@ def _model(request: LearnRequest, module: Any, faces: StudyFaces) -> tuple[FaceM
     return model, {
         "name": model.name, "version": model.version, "topology": topology, "sha256": file_sha256(request.model),
     }  # fmt: skip
-
-
-def setting_names(settings: Any) -> tuple[str, ...]:
-    """Of a task's settings, for help and messages."""
-    return tuple(one.name for one in fields(settings))

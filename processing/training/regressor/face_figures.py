@@ -10,8 +10,11 @@ _FAIL_MM = 15.0  # a photograph whose points are farther off in the mean has not
 _TURNS, _BOWS = ((0, 20), (20, 45), (45, 75), (75, 91)), ((0, 15), (15, 30), (30, 46))
 
 
-def figures(errors: NDArray[np.floating], turns: NDArray[np.floating], bows: NDArray[np.floating]) -> dict[str, float]:
-    """Means by bucket, mm; "score" is the mean of all."""
+def figures(errors: NDArray[np.floating], R: NDArray[np.floating]) -> dict[str, float]:
+    """Means of errors (N,) mm by bucket; "score" is the mean of all. R: (N, 3, 3) of the head to the line of sight."""
+    towards = -R[:, 2].astype(np.float64)  # the camera, from the face
+    turns = np.degrees(np.abs(np.arctan2(towards[:, 0], towards[:, 2])))
+    bows = np.degrees(np.abs(np.arcsin(towards[:, 1].clip(-1, 1))))
     found = {"score": float(errors.mean()), "point_mm": float(errors.mean())}
     found["success"] = float((errors < _FAIL_MM).mean())
     for name, values, buckets in (("turned", turns, _TURNS), ("bowed", bows, _BOWS)):

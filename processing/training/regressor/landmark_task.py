@@ -120,9 +120,7 @@ class LandmarkTask:
         found = self.network(located)
         points = self.points(found.scores, found.weights)
         errors = point_errors(found, points, true, self.pivot).mean(dim=1).cpu().numpy()
-        towards = -true["R"][:, 2].cpu().numpy().astype(np.float64)  # the camera, from the face
-        turns = np.degrees(np.abs(np.arctan2(towards[:, 0], towards[:, 2])))
-        return figures(errors, turns, np.degrees(np.abs(np.arcsin(towards[:, 1].clip(-1, 1)))))
+        return figures(errors, true["R"].cpu().numpy())
 
     def result(self) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
         tensors = dict(network_tensors(self.network, half=True))

@@ -70,19 +70,6 @@ class RegressorSettings:
             rate=1e-3,
         )  # fmt: skip
 
-    @staticmethod
-    def small_pixels() -> "RegressorSettings":
-        """A network that reads pixels and is small enough to be tried on two cores: 128 x 128, half as wide."""
-        # Less is spoiled than at full size: a few thousand steps learn the face first.
-        spoiling = Spoiling(
-            occluder=0.12, glasses=0.08, fringe=0.15, light=0.6, grey=0.03, blur=0.3, coarse=0.2, noise=0.5, jpeg=0.4
-        )
-        return RegressorSettings(
-            size="small", input_px=128, coarse_px=64, width=0.5, photographs=6000, measured=250, render_px=192,
-            batch=32, steps=4000, warm_steps=100, average=0.998, geometry_steps=300, geometry_batch=256,
-            spoiling=spoiling,
-        )  # fmt: skip
-
     def as_json(self) -> Mapping[str, Any]:
         """For the card."""
         return asdict(self)

@@ -217,7 +217,7 @@ class RegressorTask:
         """mm by which the compared points of people held back are off before the camera, by turn and bow."""
         if not len(self.measured):
             return {"score": 0.0}
-        errors, turns, bows = [], [], []
+        errors, rotations = [], []
         pivot = torch.tensor(self.pivot_mm, dtype=torch.float32, device=self.device)
         for start in range(0, len(self.measured), self.settings.batch):
             numbers = np.arange(start, min(start + self.settings.batch, len(self.measured)))
@@ -225,10 +225,8 @@ class RegressorTask:
             found = self.average(true["images"], true["five"])
             points = self.points(found.scores, found.weights)
             errors.append(point_errors(found, points, true, pivot).mean(dim=1).cpu().numpy())
-            towards = -true["R"][:, 2].cpu().numpy().astype(np.float64)  # the camera, from the face
-            turns.append(np.degrees(np.abs(np.arctan2(towards[:, 0], towards[:, 2]))))
-            bows.append(np.degrees(np.abs(np.arcsin(towards[:, 1].clip(-1, 1)))))
-        return figures(np.concatenate(errors), np.concatenate(turns), np.concatenate(bows))
+            rotations.append(true["R"].cpu().numpy())
+        return figures(np.concatenate(errors), np.concatenate(rotations))
 
     def result(self) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
         tensors = dict(network_tensors(self.average, half=True))

@@ -13,6 +13,7 @@ from killed_run import ends_the_same_when_killed
 from processing.learning.regressor.face_mirror import FaceMirror, mirrored_rotation, mirrored_units
 from processing.learning.regressor.face_network import FaceNetwork, FaceOutput, five_inputs, fused, rotation_of
 from processing.learning.regressor.line_of_sight import line_of_sight
+from processing.synthetic.training_photographs import Spoiling
 from processing.training.regressor.face_draws import compared_vertices, draw_face, draw_weights
 from processing.training.regressor.face_figures import pivot_of
 from processing.training.regressor.face_loss import PointModel, batch_tensors, face_losses, point_errors
@@ -22,9 +23,13 @@ from processing.training.regressor.settings import RegressorError, RegressorSett
 from processing.training.regressor.task import RegressorTask, rate_at
 from tests.support.small_model import small_model
 
-SETTINGS = replace(
-    RegressorSettings.small_pixels(), input_px=64, width=0.5, photographs=12, shard=6, views=3, render_px=80, batch=4,
-    steps=40, warm_steps=2, coarse_px=64, points=200, processes=1, geometry_steps=4, geometry_batch=16, rate=2e-3,
+SETTINGS = RegressorSettings(
+    size="small", input_px=64, coarse_px=64, width=0.5, photographs=12, measured=250, shard=6, views=3, render_px=80,
+    batch=4, steps=40, warm_steps=2, average=0.998, points=200, processes=1, geometry_steps=4, geometry_batch=16,
+    rate=2e-3,
+    spoiling=Spoiling(
+        occluder=0.12, glasses=0.08, fringe=0.15, light=0.6, grey=0.03, blur=0.3, coarse=0.2, noise=0.5, jpeg=0.4
+    ),
 )  # fmt: skip
 
 
